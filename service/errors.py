@@ -1,0 +1,87 @@
+"""Everything that can go wrong by design.
+
+    SentimentError
+    |- RequestError           one request is refused; the servicer's table gives each kind its status code
+    |  |- InvalidRequest      the caller must change it: blank, too long, too many
+    |  |- QueueFull           too much is waiting: try again later
+    |  |- Expired             its deadline passed before it ran
+    |  '- Draining            the server is shutting down: try another
+    |- InferenceError         the engine failed on a batch; the cause is in the log
+    '- StartupError           the server does not start
+       |- ConfigError         a setting is wrong or unknown
+       |- ProviderError       the execution provider asked for cannot be used
+       '- PortError           an address cannot be listened on
+
+`bundle.manifest.BundleError` stands beside StartupError: a bundle that must not be served.
+"""
+
+
+class SentimentError(Exception):
+    """Base of the service's errors."""
+
+
+class RequestError(SentimentError):
+    """One request is refused. `reason` is the label of the rejection metric and of the log line."""
+
+    reason: str
+
+
+class InvalidRequest(RequestError):
+    """The request breaks a rule: `field` names where, as in "texts[3]", and the message says which."""
+
+    def __init__(self, reason: str, field: str, message: str) -> None:
+        super().__init__(f"{field} {message}")
+        self.reason = reason
+        self.field = field
+        self.message = message
+
+
+class QueueFull(RequestError):
+    """No room for the request now; `retry_after` is the time (seconds) in which what waits should be done."""
+
+    reason = "queue_full"
+
+    def __init__(self, waiting: int, capacity: int, retry_after: float) -> None:
+        super().__init__(f"{waiting} of {capacity} places in the queue are taken; try again in {retry_after:.3f} s")
+        self.retry_after = retry_after
+
+
+class Expired(RequestError):
+    """The caller's deadline passed while the review waited."""
+
+    reason = "expired"
+
+    def __init__(self) -> None:
+        super().__init__("the deadline passed before the review was classified")
+
+
+class Draining(RequestError):
+    """The server takes no new work."""
+
+    reason = "draining"
+
+    def __init__(self) -> None:
+        super().__init__("the server is shutting down; send the request to another one")
+
+
+class InferenceError(SentimentError):
+    """The engine failed on the batch that the review was in."""
+
+    def __init__(self) -> None:
+        super().__init__("the model failed on this batch")
+
+
+class StartupError(SentimentError):
+    """The server does not start; the message says what to do."""
+
+
+class ConfigError(StartupError):
+    """A setting is wrong or unknown."""
+
+
+class ProviderError(StartupError):
+    """The execution provider that was asked for cannot be used."""
+
+
+class PortError(StartupError):
+    """An address cannot be listened on."""

@@ -1,0 +1,104 @@
+"""Text to classification: checks, tokenizes, queues, and reads the answer. Knows nothing of gRPC."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bundle.tokenizer import Encoding, Tokenizer
+from service.classification import Classification
+from service.errors import Draining, InvalidRequest
+from service.metrics import Metrics
+from service.request_queue import Entry, RequestQueue
+
+# A long batch is tokenized in parts of so many texts (a few milliseconds each), so that others get their turn between.
+_TOKENIZE_AT_ONCE = 32
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one request may hold."""
+
+    max_text_bytes: int
+    max_texts: int
+
+
+class Scorer:
+    """Classifies texts with the engine behind a queue."""
+
+    def __init__(
+        self, tokenizer: Tokenizer, threshold: float, queue: RequestQueue, limits: Limits, metrics: Metrics
+    ) -> None:
+        self.limits = limits
+        self._tokenizer = tokenizer
+        self._threshold = threshold
+        self._queue = queue
+        self._metrics = metrics
+        self._closed = False
+
+    def close(self) -> None:
+        """Take no new texts; those accepted are still answered."""
+        self._closed = True
+
+    async def classify(self, text: str, deadline: float | None = None) -> Classification:
+        """Classify one text. `deadline` is a time of `time.monotonic`. Raises a RequestError if it is refused."""
+        self._check_open()
+        (classification,) = await self._score([self._encode(text, "text")], deadline)
+        return classification
+
+    async def classify_many(self, texts: Sequence[str], deadline: float | None = None) -> list[Classification]:
+        """Classify all texts, in order, or none: one that is refused refuses the whole."""
+        self._check_open()
+        if len(texts) > self.limits.max_texts:
+            raise InvalidRequest(
+                "too_many_texts", "texts", f"has {len(texts)} texts; send at most {self.limits.max_texts} at once"
+            )
+        encodings = []
+        for index, text in enumerate(texts):
+            if index and index % _TOKENIZE_AT_ONCE == 0:
+                await asyncio.sleep(0)
+            encodings.append(self._encode(text, f"texts[{index}]"))
+        return await self._score(encodings, deadline)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Draining
+
+    def _encode(self, text: str, field: str) -> Encoding:
+        size = len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))
+        if size > self.limits.max_text_bytes:
+            limit = self.limits.max_text_bytes
+            raise InvalidRequest("text_too_long", field, f"has {size} bytes of UTF-8; send at most {limit}")
+        started = time.perf_counter()
+        encoding = self._tokenizer.encode(text)
+        self._metrics.tokenize.observe(time.perf_counter() - started)
+        if not encoding.input_ids:
+            raise InvalidRequest("blank_text", field, "is blank; send a text with at least one visible character")
+        return encoding
+
+    async def _score(self, encodings: Sequence[Encoding], deadline: float | None) -> list[Classification]:
+        loop = asyncio.get_running_loop()
+        entries = [Entry(encoding.input_ids, deadline, loop.create_future()) for encoding in encodings]
+        self._queue.put(entries)
+        try:
+            probabilities = await asyncio.gather(*(entry.future for entry in entries))
+        finally:
+            self._queue.discard(entries)  # does nothing to those answered
+        return [self._classification(*answer) for answer in zip(encodings, probabilities, strict=True)]
+
+    def _classification(self, encoding: Encoding, probability: float) -> Classification:
+        self._observe(encoding, probability)
+        return Classification(
+            sentiment="positive" if probability >= self._threshold else "negative",
+            positive_probability=probability,
+            token_count=len(encoding.input_ids),
+            truncated=encoding.truncated,
+            unknown_token_ratio=encoding.unknown_token_ratio,
+        )
+
+    def _observe(self, encoding: Encoding, probability: float) -> None:
+        self._metrics.review_tokens.observe(len(encoding.input_ids))
+        self._metrics.unknown_token_ratio.observe(encoding.unknown_token_ratio)
+        self._metrics.positive_probability.observe(probability)
+        if encoding.truncated:
+            self._metrics.truncated.inc()

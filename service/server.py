@@ -1,0 +1,170 @@
+"""Builds the whole service, starts it, and stops it without losing an answer."""
+
+import asyncio
+import concurrent.futures
+import contextlib
+import logging
+import signal
+import time
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from bundle.store import Bundle, find_version, load_bundle
+from service.batcher import Batcher
+from service.config import Settings
+from service.engine import Engine
+from service.errors import PortError
+from service.http_server import HttpServer
+from service.metrics import Metrics
+from service.pb import sentiment_pb2, sentiment_pb2_grpc
+from service.request_queue import RequestQueue
+from service.scorer import Limits, Scorer
+from service.servicer import SentimentServicer
+
+logger = logging.getLogger(__name__)
+
+SERVICE_NAME = sentiment_pb2.DESCRIPTOR.services_by_name["SentimentService"].full_name
+
+_MESSAGE_OVERHEAD = 64 * 1024  # bytes of a request beside its texts' own
+_LOOP_LIVES_WITHIN = 2.0  # seconds in which a live event loop takes a turn
+_LAST_BYTES = 0.5  # seconds for answers already given to leave, and for health watchers to hear of the end
+
+
+class Server:
+    """One server: `await start()`, then `await stop()`. `grpc_port` and `http_port` are the ones really taken."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.metrics = Metrics()
+        self.grpc_port = self.http_port = 0
+        self._ready = False
+        self._cleanup = contextlib.AsyncExitStack()
+
+    async def start(self) -> None:
+        """Listen, load, warm up, and only then say SERVING.
+
+        Raises StartupError or BundleError, with nothing left running.
+        """
+        async with contextlib.AsyncExitStack() as cleanup:
+            self._loop = asyncio.get_running_loop()
+            settings = self.settings
+            http = HttpServer(settings.host, settings.http_port, self.metrics.registry, self._is_live, self._is_ready)
+            cleanup.push_async_callback(asyncio.to_thread, http.close)
+            self.http_port = http.port
+            self._grpc = grpc.aio.server(options=self._grpc_options())
+            cleanup.push_async_callback(self._grpc.stop, None)
+            self.grpc_port = self._listen()
+
+            bundle = await asyncio.to_thread(self._load_bundle)
+            engine = await asyncio.to_thread(
+                Engine, bundle, settings.execution_provider, settings.padding == "max_length"
+            )
+            self._build(bundle, engine)
+            self.batching = asyncio.create_task(self._batcher.run(), name="batcher")
+            cleanup.push_async_callback(_cancel, self.batching)
+            await self._grpc.start()
+            await self._set_ready(True)
+            self._describe(bundle, engine)
+            self._cleanup = cleanup.pop_all()
+
+    async def stop(self) -> bool:
+        """Take no new work, answer what was accepted, and close. False if the grace period was too short for that."""
+        started = time.monotonic()
+        await self._set_ready(False)
+        try:
+            async with asyncio.timeout(self.settings.grace):
+                await self._servicer.drain()
+            drained = True
+        except TimeoutError:
+            logger.error("stop: requests were cut off after %g s of grace", self.settings.grace)
+            drained = False
+        await self._grpc.stop(_LAST_BYTES if drained else None)
+        await self._cleanup.aclose()
+        logger.info("stopped after %.2f s", time.monotonic() - started)
+        return drained
+
+    def _load_bundle(self) -> Bundle:
+        version = self.settings.model_version
+        return load_bundle(find_version(self.settings.models, None if version == "newest" else version))
+
+    def _build(self, bundle: Bundle, engine: Engine) -> None:
+        settings, metrics = self.settings, self.metrics
+        queue = RequestQueue(settings.max_queue_size)
+        metrics.queue_depth.set_function(lambda: len(queue))
+        metrics.queue_capacity.set(queue.capacity)
+        self._batcher = Batcher(queue, engine, metrics, settings.max_batch_size, settings.max_batch_tokens)
+        limits = Limits(settings.max_text_bytes, settings.max_texts)
+        scorer = Scorer(bundle.tokenizer, bundle.manifest.threshold, queue, limits, metrics)
+        self._servicer = SentimentServicer(scorer, bundle.manifest, engine.provider, metrics)
+        sentiment_pb2_grpc.add_SentimentServiceServicer_to_server(self._servicer, self._grpc)
+        self._health = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
+        names = (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._grpc)
+
+    def _listen(self) -> int:
+        address = f"{self.settings.host}:{self.settings.grpc_port}"
+        try:
+            return self._grpc.add_insecure_port(address)
+        except RuntimeError as error:
+            raise PortError(f"cannot listen on {address} for gRPC; is it in use? choose another --grpc-port") from error
+
+    def _grpc_options(self) -> list[tuple[str, int]]:
+        settings = self.settings
+        # The largest request within the limits fits, so that anything larger gets our own, clearer refusal.
+        largest = settings.max_texts * settings.max_text_bytes + _MESSAGE_OVERHEAD
+        return [
+            ("grpc.max_receive_message_length", largest),
+            ("grpc.so_reuseport", 0),  # or a second server would take half the calls instead of failing
+        ]
+
+    async def _set_ready(self, ready: bool) -> None:
+        self._ready = ready
+        self.metrics.ready.set(ready)
+        status = health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
+        for name in ("", SERVICE_NAME):
+            await self._health.set(name, status)
+
+    def _describe(self, bundle: Bundle, engine: Engine) -> None:
+        manifest, requested = bundle.manifest, self.settings.execution_provider
+        self.metrics.model_info.labels(manifest.name, manifest.version, manifest.files[bundle.model_path.name]).set(1)
+        self.metrics.provider_info.labels(requested, engine.provider).set(1)
+        self.metrics.provider_fallback.set(engine.fell_back)
+        host = self.settings.host
+        logger.info(
+            "serving %s version %s on %s: gRPC on %s:%d, HTTP on %s:%d",
+            *(manifest.name, manifest.version, engine.provider, host, self.grpc_port, host, self.http_port),
+        )
+
+    def _is_ready(self) -> bool:
+        return self._ready
+
+    def _is_live(self) -> bool:
+        """Asked from another thread: does the event loop take its turns?"""
+        turn = concurrent.futures.Future[None]()
+        self._loop.call_soon_threadsafe(turn.set_result, None)
+        return not concurrent.futures.wait([turn], timeout=_LOOP_LIVES_WITHIN).not_done
+
+
+async def serve(settings: Settings) -> int:
+    """Run a server until SIGTERM or SIGINT; returns the exit status: 0 if every accepted request was answered."""
+    server = Server(settings)
+    await server.start()
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    signalled = asyncio.create_task(stopping.wait())
+    await asyncio.wait([signalled, server.batching], return_when=asyncio.FIRST_COMPLETED)
+    if server.batching.done():  # it never ends by itself: a fault of ours, and nothing would be answered any more
+        logger.critical("the batcher died", exc_info=server.batching.exception())
+        return 1
+    logger.info("stopping: no new work, up to %g s for the rest", settings.grace)
+    return 0 if await server.stop() else 1
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task

@@ -1,0 +1,165 @@
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bundle.manifest import BundleError, Manifest
+from bundle.store import FILES, Bundle, find_version, load_bundle, save_bundle
+
+Change = Callable[[Any], Any]
+
+
+@pytest.fixture
+def copy(shipped_path: Path, tmp_path: Path) -> Path:
+    """A copy of the shipped bundle, to spoil."""
+    return Path(shutil.copytree(shipped_path, tmp_path / "models" / "1"))
+
+
+def rewrite(path: Path, change: Change) -> None:
+    """Change a JSON file of a bundle, and let the manifest's checksum agree."""
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+    if path.name != "manifest.json":
+        checksum = {path.name: hashlib.sha256(path.read_bytes()).hexdigest()}
+        rewrite(path.parent / "manifest.json", lambda manifest: within(manifest, "files", checksum))
+
+
+def within(document: dict[str, Any], key: str, changes: dict[str, Any]) -> dict[str, Any]:
+    """The document with changes to the object at `key`."""
+    return document | {key: document[key] | changes}
+
+
+def without(document: dict[str, Any], key: str) -> dict[str, Any]:
+    """The document with one key less."""
+    return {name: value for name, value in document.items() if name != key}
+
+
+def test_the_shipped_bundle_loads_and_says_what_the_contract_asks(shipped: Bundle) -> None:
+    manifest = shipped.manifest
+    assert manifest.architecture.output_shapes == {"embedding": ["?", 500, 32], "lstm": ["?", 100], "dense": ["?", 1]}
+    assert manifest.tokenizer.max_length == 500
+    assert manifest.labels == ["negative", "positive"]
+    assert manifest.metrics["accuracy"] >= 0.875
+    assert set(manifest.files) == set(FILES)
+    assert len(shipped.golden) >= 20
+
+
+@pytest.mark.parametrize("name", [*FILES, "manifest.json"])
+def test_a_missing_file_is_named(copy: Path, name: str) -> None:
+    (copy / name).unlink()
+    with pytest.raises(BundleError, match=f"{name}: cannot be read"):
+        load_bundle(copy)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_truncated_file_is_named(copy: Path, name: str) -> None:
+    content = (copy / name).read_bytes()
+    (copy / name).write_bytes(content[: len(content) // 2])
+    with pytest.raises(BundleError, match=f"{name}: has SHA-256"):
+        load_bundle(copy)
+
+
+def test_a_truncated_manifest_is_named(copy: Path) -> None:
+    manifest = copy / "manifest.json"
+    manifest.write_text(manifest.read_text()[:100])
+    with pytest.raises(BundleError, match=r"manifest\.json: is not JSON"):
+        load_bundle(copy)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda manifest: manifest | {"format_version": 2}, "has format_version 2; this code reads 1"),
+        (lambda manifest: [manifest], "has format_version None"),
+        (lambda manifest: without(manifest, "threshold"), "lacks threshold"),
+        (lambda manifest: manifest | {"colour": "red"}, "has unknown colour"),
+        (lambda manifest: manifest | {"threshold": "0.5"}, "threshold is '0.5', not float"),
+        (lambda manifest: manifest | {"threshold": True}, "threshold is True, not float"),
+        (lambda manifest: manifest | {"labels": ["negative", 1]}, r"labels\[1\] is 1, not str"),
+        (lambda manifest: manifest | {"files": without(manifest["files"], "golden.json")}, "lists no golden.json"),
+        (lambda manifest: within(manifest, "tokenizer", {"truncation_side": "top"}), "is 'top', not one of"),
+        (lambda manifest: within(manifest, "tokenizer", {"version": 99}), "is made for tokenizer version 99"),
+    ],
+)
+def test_a_wrong_manifest_says_which_field(copy: Path, change: Change, reason: str) -> None:
+    rewrite(copy / "manifest.json", change)
+    with pytest.raises(BundleError, match=reason):
+        load_bundle(copy)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "reason"),
+    [
+        ("vocabulary.json", lambda tokens: tokens[:-1], "has 19999 tokens, the embedding has 20000 rows"),
+        ("vocabulary.json", lambda tokens: [*tokens[:-1], tokens[5]], "holds a token twice"),
+        ("vocabulary.json", lambda tokens: {"tokens": tokens}, "is not a list of tokens"),
+        ("vocabulary.json", lambda tokens: [*tokens[:2], *reversed(tokens[2:])], "reads other input_ids"),
+        ("golden.json", lambda answers: [{"text": "a"}], "is not a list of golden answers"),
+        ("golden.json", lambda answers: [answers[0] | {"input_ids": [5]}], "reads other input_ids in 'I loved it.'"),
+    ],
+)
+def test_files_that_do_not_fit_each_other_are_refused(copy: Path, name: str, change: Change, reason: str) -> None:
+    rewrite(copy / name, change)
+    with pytest.raises(BundleError, match=reason):
+        load_bundle(copy)
+
+
+def test_golden_answers_within_the_tolerance_pass_and_others_do_not(shipped: Bundle) -> None:
+    expected = [answer.positive_probability for answer in shipped.golden]
+    tolerance = shipped.manifest.golden_tolerance
+    shipped.check_golden([probability + 0.9 * tolerance for probability in expected])
+    for wrong in (expected[0] + 1.1 * tolerance, float("nan")):
+        with pytest.raises(BundleError, match=r"golden\.json: the model answers .* for 'I loved it\.'"):
+            shipped.check_golden([wrong, *expected[1:]])
+
+
+def files_of(bundle: Bundle) -> dict[str, bytes]:
+    return {name: (bundle.path / name).read_bytes() for name in FILES}
+
+
+def test_a_saved_bundle_is_the_same_when_loaded(shipped: Bundle, tmp_path: Path) -> None:
+    saved = save_bundle(tmp_path / "models" / "7", shipped.manifest, files_of(shipped))
+    assert saved.manifest == shipped.manifest
+    assert saved.golden == shipped.golden
+    assert [path.name for path in (tmp_path / "models").iterdir()] == ["7"]
+
+
+def test_an_existing_version_stays_unless_replaced_on_purpose(shipped: Bundle, tmp_path: Path) -> None:
+    path = tmp_path / "1"
+    save_bundle(path, shipped.manifest, files_of(shipped))
+    (path / "mark").touch()
+    with pytest.raises(BundleError, match="exists; versions do not change"):
+        save_bundle(path, shipped.manifest, files_of(shipped))
+    assert (path / "mark").exists()
+    save_bundle(path, shipped.manifest, files_of(shipped), replace=True)
+    assert not (path / "mark").exists()
+
+
+def test_a_bundle_that_does_not_verify_is_never_visible(shipped: Bundle, tmp_path: Path) -> None:
+    save_bundle(tmp_path / "1", shipped.manifest, files_of(shipped))
+    broken = files_of(shipped) | {"vocabulary.json": b"[]"}
+    with pytest.raises(BundleError, match=r"vocabulary\.json"):
+        save_bundle(tmp_path / "1", shipped.manifest, broken, replace=True)
+    with pytest.raises(BundleError, match=r"vocabulary\.json"):
+        save_bundle(tmp_path / "2", shipped.manifest, broken)
+    assert [path.name for path in tmp_path.iterdir()] == ["1"]
+    assert load_bundle(tmp_path / "1").manifest == shipped.manifest
+
+
+def test_the_newest_version_is_the_highest_number(tmp_path: Path) -> None:
+    for name in ("9", "10", ".10-half", "11.bak", "latest"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "12").touch()
+    assert find_version(tmp_path).name == "10"
+    assert find_version(tmp_path, "9").name == "9"
+    with pytest.raises(BundleError, match="holds no version 3, only 9, 10"):
+        find_version(tmp_path, "3")
+    with pytest.raises(BundleError, match="holds no model"):
+        find_version(tmp_path / "missing")
+
+
+def test_a_manifest_survives_json(shipped: Bundle) -> None:
+    assert Manifest.from_json(shipped.manifest.to_json()) == shipped.manifest

@@ -1,0 +1,116 @@
+import hashlib
+import http.server
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from export.data import DataError, Reviews, SplitName, download, hold_out, load
+from tests.export.reviews import as_archive, as_folder, as_parquet, rows
+
+CONTENT = bytes(range(256)) * 4096
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+class Source(http.server.BaseHTTPRequestHandler):
+    """Serves CONTENT, breaking off after `cut` bytes; keeps the ranges that were asked for."""
+
+    cut: int | None = None
+    ranged = True
+    asked: list[str | None]
+
+    def do_GET(self) -> None:
+        self.asked.append(self.headers.get("Range"))
+        start = int((self.headers.get("Range") or "bytes=0-")[6:-1]) if self.ranged else 0
+        if start >= len(CONTENT):
+            self.send_error(416)
+            return
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(CONTENT) - start))
+        self.end_headers()
+        self.wfile.write(CONTENT[start : self.cut])
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture
+def source() -> Iterator[tuple[type[Source], str]]:
+    handler = type("Handler", (Source,), {"asked": []})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield handler, f"http://127.0.0.1:{server.server_port}/archive"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_three_sources_give_the_same_reviews(tmp_path: Path, split: SplitName) -> None:
+    first, *others = (load(write(rows(), tmp_path), split) for write in (as_archive, as_folder, as_parquet))
+    assert len(first) == 80
+    assert first.labels.tolist() == [0] * 40 + [1] * 40
+    for other in others:
+        assert other.texts == first.texts
+        assert other.ids.tolist() == first.ids.tolist()
+        assert other.fingerprint() == first.fingerprint()
+
+
+def test_a_source_that_is_not_there_says_what_to_give(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="give --data the archive"):
+        load(tmp_path / "nothing", "train")
+
+
+def test_half_an_archive_is_refused(tmp_path: Path) -> None:
+    path = as_archive(rows(), tmp_path)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(DataError, match=r"is no complete tar archive.*download it again"):
+        load(path, "train")
+
+
+def test_held_out_reviews_move_in_blocks_of_ids() -> None:
+    ids = np.tile(np.arange(1000), 2)
+    reviews = Reviews(ids, [f"{number}" for number in range(2000)], np.repeat([0, 1], 1000))
+    fit, validation = hold_out(reviews)
+    assert sorted([*fit.texts, *validation.texts], key=int) == reviews.texts
+    assert len(validation) == 200
+    assert set(validation.ids // 50) == {9, 19}
+    assert validation.labels.mean() == 0.5
+
+
+def test_a_download_is_verified_and_not_repeated(source: tuple[type[Source], str], tmp_path: Path) -> None:
+    handler, url = source
+    destination = tmp_path / "data" / "archive"
+    for _ in range(2):
+        download(destination, url, SHA256)
+    assert destination.read_bytes() == CONTENT
+    assert handler.asked == [None]
+    assert list(destination.parent.iterdir()) == [destination]
+
+
+@pytest.mark.parametrize("ranged", [True, False], ids=["resumes", "starts again where it cannot"])
+def test_a_broken_download_goes_on(source: tuple[type[Source], str], tmp_path: Path, ranged: bool) -> None:
+    handler, url = source
+    destination = tmp_path / "archive"
+    handler.cut, handler.ranged = 300_000, ranged
+    with pytest.raises(DataError, match="run it again to go on"):
+        download(destination, url, SHA256)
+    assert not destination.exists()
+    handler.cut = None
+    download(destination, url, SHA256)
+    assert destination.read_bytes() == CONTENT
+    assert handler.asked == [None, "bytes=300000-"]
+
+
+def test_a_complete_part_needs_only_its_name(source: tuple[type[Source], str], tmp_path: Path) -> None:
+    (tmp_path / "archive.part").write_bytes(CONTENT)
+    download(tmp_path / "archive", source[1], SHA256)
+    assert (tmp_path / "archive").read_bytes() == CONTENT
+
+
+def test_another_file_than_expected_is_deleted(source: tuple[type[Source], str], tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"has SHA-256 .*, not 000; the download was deleted"):
+        download(tmp_path / "archive", source[1], "000")
+    assert list(tmp_path.iterdir()) == []

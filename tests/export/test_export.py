@@ -1,0 +1,204 @@
+"""The whole line on a small data set: reviews in, a bundle that the service's engine takes out."""
+
+import dataclasses
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from bundle.store import load_bundle
+from bundle.tokenizer import Tokenizer
+from export import train as training
+from export.cli import main
+from export.data import Reviews, load
+from export.model import ModelConfig, SentimentModel
+from export.summary import summary
+from export.to_onnx import to_onnx
+from export.train import Checkpoint, TrainConfig, predict, train
+from export.verify import Verification, VerificationError, verify
+from export.vocabulary import build_vocabulary
+from service.engine import Engine
+from tests.export.reviews import as_parquet, rows
+
+QUICK = TrainConfig(epochs=3, batch_size=8, learning_rate=0.02, word_dropout=0.0, ema_decay=0.9)
+FLAGS = ["--epochs", "3", "--batch-size", "8", "--learning-rate", "0.02", "--word-dropout", "0", "--ema-decay", "0.9"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return as_parquet(rows(400), tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def reviews(data: Path) -> Reviews:
+    return load(data, "train")
+
+
+@pytest.fixture
+def small() -> tuple[SentimentModel, Tokenizer]:
+    """An untrained model and its tokenizer."""
+    torch.manual_seed(0)
+    vocabulary = build_vocabulary((text for *_, text in rows()), 50)
+    return SentimentModel(ModelConfig(vocabulary_size=len(vocabulary))).eval(), Tokenizer(vocabulary)
+
+
+def test_all_of_it_makes_a_bundle_that_the_engine_serves(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = ["all", "--data", str(data), "--run", "run", *FLAGS]
+    assert main(command) == 0
+    assert main([*command, "--resume"]) == 0  # nothing left to train; the next version
+    bundle = load_bundle(tmp_path / "models/imdb-lstm/2")
+    assert load_bundle(tmp_path / "models/imdb-lstm/1").manifest.version == "1"
+    assert bundle.manifest.dataset.train_reviews == 400
+    assert bundle.manifest.metrics["accuracy"] > 0.9  # one phrase gives the sentiment away
+    card = (bundle.path / "MODEL_CARD.md").read_text()
+    assert f"{bundle.manifest.metrics['accuracy']:.2%}" in card
+    engine = Engine(bundle, "cpu")
+    encode = bundle.tokenizer.encode
+    good, bad = engine.run([encode(f"I saw the film. It was {word}.").input_ids for word in ("brilliant", "boring")])
+    assert good > 0.5 > bad
+    capsys.readouterr()
+    assert main([*command, "--destination", "models/imdb-lstm/2"]) == 1
+    assert "exists: give another --destination, or --replace" in capsys.readouterr().err
+
+
+def test_a_graph_that_was_not_verified_is_not_bundled(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["all", "--data", str(data), "--run", "run", *FLAGS, "--epochs", "1"]) == 0
+    graph = onnx.load("run/model.onnx")
+    graph.doc_string = "changed"
+    onnx.save(graph, "run/model.onnx")
+    assert main(["bundle", "--data", str(data), "--run", "run"]) == 1
+    assert "is not the graph that was verified; run verify again" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "models/imdb-lstm").iterdir()] == ["1"]
+
+
+def test_training_twice_gives_the_same_model_and_resuming_the_same_as_never_stopping(
+    reviews: Reviews, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = train(reviews, tmp_path / "whole.pt", QUICK, 50, "cpu")
+    save = training._save_atomically
+    saved: list[Path] = []
+
+    def stop_after_the_first_pass(fields: dict[str, object], path: Path) -> None:
+        if len(saved) == 2:  # the checkpoint and the state to resume from
+            raise KeyboardInterrupt
+        saved.append(path)
+        save(fields, path)
+
+    monkeypatch.setattr(training, "_save_atomically", stop_after_the_first_pass)
+    with pytest.raises(KeyboardInterrupt):
+        train(reviews, tmp_path / "parts.pt", QUICK, 50, "cpu")
+    monkeypatch.undo()
+    assert len(Checkpoint.load(tmp_path / "parts.pt").history) == 1
+    resumed = train(reviews, tmp_path / "parts.pt", QUICK, 50, "cpu", resume=True)
+    assert resumed.history == whole.history
+    assert all(torch.equal(resumed.weights[name], weight) for name, weight in whole.weights.items())
+
+
+def test_a_checkpoint_carries_all_that_it_takes(reviews: Reviews, tmp_path: Path) -> None:
+    trained = train(reviews, tmp_path / "a.pt", dataclasses.replace(QUICK, epochs=1), 50, "cpu")
+    loaded = Checkpoint.load(tmp_path / "a.pt")
+    assert dataclasses.replace(loaded, weights={}) == dataclasses.replace(trained, weights={})
+    ids = [loaded.build_tokenizer().encode("a wonderful film").input_ids]
+    assert predict(loaded.build(), ids, 0) == predict(trained.build(), ids, 0)
+
+
+def test_another_recipe_cannot_be_resumed(reviews: Reviews, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="nothing to resume"):
+        train(reviews, tmp_path / "a.pt", QUICK, 50, "cpu", resume=True)
+    train(reviews, tmp_path / "a.pt", dataclasses.replace(QUICK, epochs=1), 50, "cpu")
+    with pytest.raises(ValueError, match="comes from another recipe"):
+        train(reviews, tmp_path / "a.pt", QUICK, 50, "cpu", resume=True)
+
+
+def test_ctrl_c_leaves_the_last_good_checkpoint(data: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "export", "train", "--data", str(data), "--run", str(tmp_path), "--epochs", "999"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 90
+        while not (tmp_path / "checkpoint.pt.resume").exists():
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "whole passes are kept" in stderr
+    assert len(Checkpoint.load(tmp_path / "checkpoint.pt").history) >= 1
+
+
+def test_cuda_that_is_not_there_is_an_error(capsys: pytest.CaptureFixture[str], data: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA device")
+    assert main(["train", "--data", str(data), "--device", "cuda"]) == 1
+    assert "torch sees no CUDA device; use --device cpu" in capsys.readouterr().err
+
+
+def test_the_summary_has_the_layers_of_the_contract() -> None:
+    lines = [line.split() for line in summary(ModelConfig()).splitlines()]
+    assert lines[1:] == [
+        ["embedding", "(?,", "500,", "32)", "640,000"],
+        ["lstm", "(?,", "100)", "53,200"],
+        *([part, "13,300"] for part in ("forget", "input", "candidate", "output")),
+        ["dense", "(?,", "1)", "101"],
+        ["total", "693,301"],
+    ]
+
+
+def test_the_embedding_has_the_shapes_of_the_summary() -> None:
+    model, shapes = SentimentModel(ModelConfig()).eval(), {}
+    for name in ("embedding", "lstm", "dense"):
+        getattr(model, name).register_forward_hook(
+            lambda _, __, output, name=name: shapes.update({name: (output[0] if name == "lstm" else output).shape})
+        )
+    model(torch.ones(3, 500, dtype=torch.long), torch.full((3,), 500))
+    assert shapes == {"embedding": (3, 500, 32), "lstm": (3, 500, 100), "dense": (3, 1)}
+
+
+def test_verify_measures_what_it_says(
+    small: tuple[SentimentModel, Tokenizer], reviews: Reviews, tmp_path: Path
+) -> None:
+    model, tokenizer = small
+    onnx.save(to_onnx(model), tmp_path / "model.onnx")
+    verification = verify(model, tokenizer, tmp_path / "model.onnx", reviews)
+    assert len(verification.differences) == 6
+    assert max(verification.differences.values()) <= 1e-5
+    probabilities = predict(model, [tokenizer.encode(text).input_ids for text in reviews.texts], 0)
+    assert verification.metrics["accuracy"] == np.mean((probabilities >= 0.5) == reviews.labels)
+    verification.save(tmp_path / "verification.json")
+    assert Verification.load(tmp_path / "verification.json") == verification
+
+
+def test_verify_refuses_another_model_s_graph(
+    small: tuple[SentimentModel, Tokenizer], reviews: Reviews, tmp_path: Path
+) -> None:
+    model, tokenizer = small
+    onnx.save(to_onnx(model, temperature=1.001), tmp_path / "model.onnx")
+    with pytest.raises(VerificationError, match="torch, test reviews: probabilities differ by"):
+        verify(model, tokenizer, tmp_path / "model.onnx", reviews)
+
+
+def test_verify_refuses_a_graph_that_reads_padding(
+    small: tuple[SentimentModel, Tokenizer], reviews: Reviews, tmp_path: Path
+) -> None:
+    model, tokenizer = small
+    graph = to_onnx(model)
+    (lstm,) = (node for node in graph.graph.node if node.op_type == "LSTM")
+    lstm.input[4] = ""  # no sequence_lens
+    onnx.save(graph, tmp_path / "model.onnx")
+    with pytest.raises(VerificationError, match="probabilities differ by"):
+        verify(model, tokenizer, tmp_path / "model.onnx", reviews)
+
+
+def test_the_vocabulary_is_ranked_by_frequency_then_code_point() -> None:
+    assert build_vocabulary(["b a b", "c a d"], 6) == ["<pad>", "<unk>", "a", "b", "c", "d"]
+    assert build_vocabulary(["b a b", "c a d"], 4) == ["<pad>", "<unk>", "a", "b"]

@@ -1,0 +1,21 @@
+import numpy as np
+import pytest
+
+from export.metrics import classification_metrics, expected_calibration_error
+
+
+def test_figures_of_a_small_example() -> None:
+    metrics = classification_metrics(np.array([0.9, 0.6, 0.2, 0.4]), np.array([1, 0, 0, 1]))
+    assert metrics["accuracy"] == 0.5
+    assert metrics["log_loss"] == pytest.approx(-np.log([0.9, 0.4, 0.8, 0.4]).mean())
+
+
+def test_certainty_does_not_make_the_loss_infinite() -> None:
+    assert classification_metrics(np.array([1.0, 0.0]), np.array([0, 1]))["log_loss"] == pytest.approx(-np.log(1e-7))
+
+
+def test_calibration_is_the_gap_between_predicted_and_observed() -> None:
+    labels = np.array([1] * 8 + [0] * 2)
+    assert expected_calibration_error(np.full(10, 0.8), labels) == pytest.approx(0)
+    assert expected_calibration_error(np.full(10, 0.9), labels) == pytest.approx(0.1)
+    assert expected_calibration_error(np.array([1.0]), np.array([1])) == 0

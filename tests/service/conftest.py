@@ -1,0 +1,42 @@
+"""A real server on free ports, and channels to it."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import grpc
+import pytest
+from blockbuster import BlockBuster, blockbuster_ctx
+
+from service.config import Settings
+from service.pb import sentiment_pb2_grpc
+from service.server import Server
+
+FREE_PORTS = Settings(grpc_port=0, http_port=0)
+
+
+@pytest.fixture(autouse=True)
+def blockbuster() -> Iterator[BlockBuster]:
+    """Fail any test in which our code blocks the event loop."""
+    with blockbuster_ctx(scanned_modules=["bundle", "service"]) as active:
+        yield active
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Server]:
+    """The shipped model on free ports."""
+    running = Server(FREE_PORTS)
+    await running.start()
+    yield running
+    await running.stop()
+
+
+@pytest.fixture
+async def channel(server: Server) -> AsyncIterator[grpc.aio.Channel]:
+    """A connection to the server."""
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.grpc_port}") as opened:
+        yield opened
+
+
+@pytest.fixture
+def stub(channel: grpc.aio.Channel) -> "sentiment_pb2_grpc.SentimentServiceAsyncStub":
+    """The service behind that connection."""
+    return sentiment_pb2_grpc.SentimentServiceStub(channel)

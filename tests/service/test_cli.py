@@ -1,0 +1,133 @@
+"""The commands as processes, as a user runs them."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.service.running import SERVE, Running, serving
+
+COMMAND = (sys.executable, "-m", "service")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Running]:
+    with serving() as running:
+        yield running
+
+
+def run(*arguments: str, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end, its output not a terminal."""
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=os.environ | environment,
+    )
+
+
+def test_classify_prints_json_lines_when_piped(server: Running) -> None:
+    done = run("classify", "--target", server.target, "I loved it.", "I hated it.")
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(answer["text"], answer["sentiment"]) for answer in answers] == [
+        ("I loved it.", "positive"),
+        ("I hated it.", "negative"),
+    ]
+    assert answers[0].keys() == {
+        *("text", "sentiment", "positive_probability", "token_count", "truncated", "unknown_token_ratio")
+    }
+
+
+def test_classify_prints_a_table_on_a_terminal(server: Running) -> None:
+    ours, theirs = pty.openpty()
+    subprocess.run(
+        [*COMMAND, "classify", "--target", server.target, "I loved it."], stdout=theirs, check=True, timeout=60
+    )
+    os.close(theirs)
+    row = os.read(ours, 10_000).decode()
+    os.close(ours)
+    assert row.split()[0] == "positive"
+    assert row.split()[1].endswith("%")
+    assert row.rstrip().endswith("I loved it.")
+
+
+def test_classify_reads_standard_input_and_files_a_review_a_line(server: Running, tmp_path: Path) -> None:
+    lines = "".join(f"film number {number}\n\n" for number in range(100))
+    file = tmp_path / "reviews.txt"
+    file.write_text(lines)
+    piped = run("classify", "--target", server.target, stdin=lines)
+    read = run("classify", "--target", server.target, "--file", str(file))
+    assert [json.loads(line)["text"] for line in piped.stdout.splitlines()] == lines.split("\n\n")[:-1]
+    assert read.stdout == piped.stdout
+    assert "skipped 100 blank lines" in piped.stderr
+
+
+def test_health_tells_and_exits_by_it(server: Running) -> None:
+    assert (done := run("health", "--target", server.target)).returncode == 0
+    assert done.stdout == "SERVING\n"
+
+
+@pytest.mark.parametrize("command", [["classify", "fine"], ["health"]])
+def test_no_server_is_an_error_without_a_traceback(command: list[str]) -> None:
+    done = run(*command, "--target", "127.0.0.1:1", "--timeout", "2")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: UNAVAILABLE")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_missing_file_is_an_error_without_a_traceback(server: Running) -> None:
+    done = run("classify", "--target", server.target, "--file", "/nowhere.txt")
+    assert (done.returncode, done.stderr) == (1, "error: [Errno 2] No such file or directory: '/nowhere.txt'\n")
+
+
+@pytest.mark.parametrize(
+    ("flags", "environment", "reason"),
+    [
+        (["--max-batch-size", "none"], {}, "--max-batch-size is 'none'; it must be a whole number"),
+        ([], {"SENTIMENT_GRCP_PORT": "1"}, "SENTIMENT_GRCP_PORT is not a setting"),
+        (["--models", "/nowhere"], {}, "/nowhere: holds no model"),
+        (["--model-version", "99"], {}, "holds no version 99"),
+    ],
+)
+def test_a_server_that_cannot_start_says_why(flags: list[str], environment: dict[str, str], reason: str) -> None:
+    done = run("serve", "--grpc-port", "0", "--http-port", "0", *flags, **environment)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert reason in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_port_in_use_is_told(server: Running) -> None:
+    done = run("serve", "--grpc-port", str(server.grpc_port), "--http-port", "0")
+    assert done.returncode == 1
+    assert f"error: cannot listen on {server.target} for gRPC; is it in use?" in done.stderr
+
+
+def test_sigterm_ends_with_status_0_and_a_line() -> None:
+    with serving() as running:
+        assert run("classify", "--target", running.target, "fine").returncode == 0
+        assert running.stop() == 0
+    assert [line.split(": ", 1)[1].split()[0] for line in running.log] == ["serving", "stopping:", "stopped"]
+
+
+def test_logs_can_be_json() -> None:
+    command = [*SERVE, "--log-format", "json"]
+    with serving(command=command) as running:
+        running.stop()
+    assert [json.loads(line)["level"] for line in running.log] == ["info"] * 3
+
+
+def test_serving_needs_neither_torch_nor_onnx() -> None:
+    blocked = "import sys; sys.modules |= dict.fromkeys(('torch', 'onnx', 'pyarrow', 'tqdm'));"
+    code = f"{blocked} from service.cli import main; sys.exit(main(sys.argv[1:]))"
+    with serving(command=[sys.executable, "-c", code, *SERVE[3:]]) as running:
+        done = run("classify", "--target", running.target, "I loved it.")
+        assert json.loads(done.stdout)["sentiment"] == "positive"
+        assert running.stop() == 0
