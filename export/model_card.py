@@ -1,5 +1,7 @@
 """MODEL_CARD.md, written from the same numbers as the manifest."""
 
+import textwrap
+
 from bundle.manifest import Manifest
 from export.train import Checkpoint
 from export.verify import Verification
@@ -45,10 +47,16 @@ decisions about people.
 """
 
 
+def _wrapped(card: str) -> str:
+    """Paragraphs filled to the line; headings and tables as they are."""
+    parts = card.split("\n\n")
+    return "\n\n".join(part if part[0] in "#|" else textwrap.fill(part, 119) for part in parts) + "\n"
+
+
 def model_card(manifest: Manifest, checkpoint: Checkpoint, verification: Verification) -> str:
     """The card as Markdown."""
     recipe, architecture, profile = checkpoint.train, manifest.architecture, manifest.profile
-    return _CARD.format(
+    card = _CARD.format(
         name=manifest.name,
         version=manifest.version,
         embedding=architecture.embedding_size,
@@ -77,3 +85,4 @@ def model_card(manifest: Manifest, checkpoint: Checkpoint, verification: Verific
         truncated=profile.truncated_ratio,
         unknown=profile.unknown_token_ratio_mean,
     )
+    return _wrapped(card)

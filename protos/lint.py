@@ -22,7 +22,6 @@ from generate import IMPORTS
 
 Documented = set[tuple[int, ...]]
 
-PROTOS = Path(__file__).parent
 LOWER_SNAKE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 UPPER_SNAKE = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)*")
 PASCAL = re.compile(r"([A-Z][a-z0-9]*)+")
@@ -32,10 +31,11 @@ MESSAGE, ENUM, SERVICE = 4, 5, 6
 PART = 2  # fields of a message, values of an enum, methods of a service
 
 
-def describe(files: list[str]) -> list[FileDescriptorProto]:
-    """The parsed files, with their comments."""
+def describe(folder: Path) -> list[FileDescriptorProto]:
+    """Every proto below a folder, parsed, with its comments."""
+    files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.proto"))
     with tempfile.NamedTemporaryFile() as out:
-        options = [f"-I{PROTOS}", *IMPORTS, "--include_source_info", f"--descriptor_set_out={out.name}"]
+        options = [f"-I{folder}", *IMPORTS, "--include_source_info", f"--descriptor_set_out={out.name}"]
         if protoc.main(["protoc", *options, *files]):
             raise SystemExit("protoc failed")
         return list(FileDescriptorSet.FromString(out.read()).file)
@@ -99,9 +99,9 @@ def _service(service: ServiceDescriptorProto, path: tuple[int, ...], documented:
 
 
 def main() -> None:
-    """Lint every proto below this folder."""
-    files = sorted(path.relative_to(PROTOS).as_posix() for path in PROTOS.rglob("*.proto"))
-    found = [f"{file.name}: {problem}" for file in describe(files) for problem in problems(file)]
+    """Lint every proto below the folder given, or below this one."""
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent
+    found = [f"{file.name}: {problem}" for file in describe(folder) for problem in problems(file)]
     if found:
         sys.exit("\n".join(found))
 

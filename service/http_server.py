@@ -1,5 +1,6 @@
 """HTTP for machines: `/metrics` for Prometheus, `/livez` and `/readyz` for whoever restarts or routes."""
 
+import socket
 import threading
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, cast
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 Probe = Callable[[], bool]
 
 
+class _Server6(ThreadingWSGIServer):
+    address_family = socket.AF_INET6
+
+
 class _QuietHandler(WSGIRequestHandler):
     def log_message(self, format: str, *arguments: object) -> None:
         """Scrapes and probes are not worth a line each."""
@@ -29,9 +34,8 @@ class HttpServer:
         self._metrics_app = make_wsgi_app(registry)
         self._probes = {"/livez": live, "/readyz": ready}
         try:
-            self._server = make_server(
-                host, port, self._app, server_class=ThreadingWSGIServer, handler_class=_QuietHandler
-            )
+            kind = _Server6 if ":" in host else ThreadingWSGIServer
+            self._server = make_server(host, port, self._app, server_class=kind, handler_class=_QuietHandler)
         except OSError as error:
             raise PortError(
                 f"cannot listen on {host}:{port} for HTTP: {error.strerror}; choose another --http-port"

@@ -105,7 +105,8 @@ class Server:
         reflection.enable_server_reflection(names, self._grpc)
 
     def _listen(self) -> int:
-        address = f"{self.settings.host}:{self.settings.grpc_port}"
+        host = self.settings.host
+        address = f"[{host}]:{self.settings.grpc_port}" if ":" in host else f"{host}:{self.settings.grpc_port}"
         try:
             return self._grpc.add_insecure_port(address)
         except RuntimeError as error:
