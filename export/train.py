@@ -60,7 +60,11 @@ class Checkpoint:
     @classmethod
     def load(cls, path: Path) -> "Checkpoint":
         """Read a checkpoint. Raises FileNotFoundError where there is none."""
-        fields = torch.load(path, map_location="cpu", weights_only=True)
+        return cls.from_dict(torch.load(path, map_location="cpu", weights_only=True))
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> "Checkpoint":
+        """The inverse of `dataclasses.asdict`."""
         configs = {"tokenizer": TokenizerConfig, "model": ModelConfig, "train": TrainConfig}
         return cls(**fields | {name: config(**fields[name]) for name, config in configs.items()})
 
@@ -95,13 +99,7 @@ def train(
     fit, validation = hold_out(reviews)
     vocabulary = build_vocabulary(fit.texts, vocabulary_size)
     tokenizer = Tokenizer(vocabulary)
-    fit_ids, validation_ids = (
-        [
-            tokenizer.encode(text).input_ids
-            for text in tqdm(part.texts, desc=f"tokenize {name}", leave=False, disable=None)
-        ]
-        for name, part in (("fit", fit), ("validation", validation))
-    )
+    fit_ids, validation_ids = (_encode(tokenizer, part.texts) for part in (fit, validation))
 
     model_config = ModelConfig(vocabulary_size=len(vocabulary), max_length=tokenizer.config.max_length)
     dropout = Dropout(config.embedding_dropout, config.channel_dropout, config.state_dropout)
@@ -127,7 +125,8 @@ def train(
     stateful = {"model": model, "averaged": averaged, "optimizer": optimizer, "schedule": schedule}
     resume_path = checkpoint_path.with_name(checkpoint_path.name + ".resume")
     if resume:
-        best = _restore(resume_path, checkpoint_path, best, stateful, rng)
+        best = _restore(resume_path, best, stateful, rng)
+        best.save(checkpoint_path)  # the one there is older if the last run ended between the two files
 
     for epoch in range(len(best.history) + 1, config.epochs + 1):
         model.train()
@@ -147,7 +146,7 @@ def train(
             schedule.step()
             averaged.update_parameters(model)
             mean_loss += (loss.item() - mean_loss) / step
-            bar.set_postfix(loss=f"{mean_loss:.4f}")
+            bar.set_postfix(loss=f"{mean_loss:.4f}", validation=f"{best.validation_accuracy:.4f}")
 
         probabilities = predict(averaged.module, validation_ids, model_config.pad_id)
         accuracy = float(((probabilities >= 0.5) == validation.labels).mean())
@@ -156,8 +155,8 @@ def train(
         if accuracy > best.validation_accuracy:
             weights = {name: weight.detach().cpu().clone() for name, weight in averaged.module.state_dict().items()}
             best = replace(best, weights=weights, validation_accuracy=accuracy)
-        best.save(checkpoint_path)
         _save_atomically(_resume_state(best, stateful, rng), resume_path)
+        best.save(checkpoint_path)
     return best
 
 
@@ -183,6 +182,10 @@ def predict(model: nn.Module, sequences: list[list[int]], pad_id: int, batch_siz
     return probabilities
 
 
+def _encode(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
+    return [tokenizer.encode(text).input_ids for text in tqdm(texts, desc="tokenize", leave=False, disable=None)]
+
+
 def _batches(sequences: list[list[int]], batch_size: int, rng: random.Random, pool: int = 50) -> Iterator[list[int]]:
     """Rows of each batch: like lengths together within pools of random rows, the batches in random order."""
     rows = list(range(len(sequences)))
@@ -203,29 +206,27 @@ def _drop_words(input_ids: Tensor, share: float, config: TokenizerConfig) -> Ten
 def _resume_state(best: Checkpoint, stateful: dict[str, Any], rng: random.Random) -> dict[str, Any]:
     states = {name: part.state_dict() for name, part in stateful.items()}
     return states | {
-        "train": asdict(best.train),
-        "train_fingerprint": best.train_fingerprint,
+        "best": asdict(best),
         "rng": rng.getstate(),
         "torch_rng": torch.get_rng_state(),
     }
 
 
-def _restore(
-    resume_path: Path, checkpoint_path: Path, fresh: Checkpoint, stateful: dict[str, Any], rng: random.Random
-) -> Checkpoint:
+def _restore(path: Path, fresh: Checkpoint, stateful: dict[str, Any], rng: random.Random) -> Checkpoint:
     """Load the state after the last whole pass into `stateful` and `rng`; returns the best checkpoint so far."""
     try:
-        state = torch.load(resume_path, weights_only=True)
+        state = torch.load(path, weights_only=True)
     except FileNotFoundError as error:
-        raise ValueError(f"nothing to resume: {resume_path} does not exist") from error
-    if state["train"] != asdict(fresh.train) or state["train_fingerprint"] != fresh.train_fingerprint:
-        raise ValueError(f"{resume_path} comes from another recipe or data set; train without --resume")
+        raise ValueError(f"nothing to resume: {path} does not exist") from error
+    best = Checkpoint.from_dict(state["best"])
+    if (best.train, best.train_fingerprint) != (fresh.train, fresh.train_fingerprint):
+        raise ValueError(f"{path} comes from another recipe or data set; train without --resume")
     for name, part in stateful.items():
         part.load_state_dict(state[name])
     version, internal, gauss = state["rng"]
     rng.setstate((version, tuple(internal), gauss))
     torch.set_rng_state(state["torch_rng"])
-    return Checkpoint.load(checkpoint_path)
+    return best
 
 
 def _save_atomically(fields: dict[str, Any], path: Path) -> None:

@@ -15,21 +15,26 @@
 `bundle.manifest.BundleError` stands beside StartupError: a bundle that must not be served.
 """
 
+from typing import Literal
+
+# Why a request is refused: the label of the rejection metric and of the log line.
+Reason = Literal["blank_text", "text_too_long", "too_many_texts", "queue_full", "expired", "draining"]
+
 
 class SentimentError(Exception):
     """Base of the service's errors."""
 
 
 class RequestError(SentimentError):
-    """One request is refused. `reason` is the label of the rejection metric and of the log line."""
+    """One request is refused."""
 
-    reason: str
+    reason: Reason
 
 
 class InvalidRequest(RequestError):
     """The request breaks a rule: `field` names where, as in "texts[3]", and the message says which."""
 
-    def __init__(self, reason: str, field: str, message: str) -> None:
+    def __init__(self, reason: Reason, field: str, message: str) -> None:
         super().__init__(f"{field} {message}")
         self.reason = reason
         self.field = field

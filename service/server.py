@@ -151,11 +151,11 @@ class Server:
 
 async def serve(settings: Settings) -> int:
     """Run a server until SIGTERM or SIGINT; returns the exit status: 0 if every accepted request was answered."""
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):  # first: a signal during the start must not be lost
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     server = Server(settings)
     await server.start()
-    stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     signalled = asyncio.create_task(stopping.wait())
     await asyncio.wait([signalled, server.batching], return_when=asyncio.FIRST_COMPLETED)
     if server.batching.done():  # it never ends by itself: a fault of ours, and nothing would be answered any more

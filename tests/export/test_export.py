@@ -83,20 +83,21 @@ def test_a_graph_that_was_not_verified_is_not_bundled(
     assert [path.name for path in (tmp_path / "models/imdb-lstm").iterdir()] == ["1"]
 
 
+@pytest.mark.parametrize("files", [2, 3], ids=["between two passes", "between the two files of a pass"])
 def test_training_twice_gives_the_same_model_and_resuming_the_same_as_never_stopping(
-    reviews: Reviews, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    reviews: Reviews, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: int
 ) -> None:
     whole = train(reviews, tmp_path / "whole.pt", QUICK, 50, "cpu")
     save = training._save_atomically
     saved: list[Path] = []
 
-    def stop_after_the_first_pass(fields: dict[str, object], path: Path) -> None:
-        if len(saved) == 2:  # the checkpoint and the state to resume from
+    def stop_in_time(fields: dict[str, object], path: Path) -> None:
+        if len(saved) == files:  # a pass writes two: the state to resume from, and the checkpoint
             raise KeyboardInterrupt
         saved.append(path)
         save(fields, path)
 
-    monkeypatch.setattr(training, "_save_atomically", stop_after_the_first_pass)
+    monkeypatch.setattr(training, "_save_atomically", stop_in_time)
     with pytest.raises(KeyboardInterrupt):
         train(reviews, tmp_path / "parts.pt", QUICK, 50, "cpu")
     monkeypatch.undo()

@@ -3,6 +3,8 @@
 import json
 import os
 import pty
+import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -33,12 +35,17 @@ def run(*arguments: str, stdin: str = "", **environment: str) -> subprocess.Comp
     )
 
 
+def first_words(log: list[str]) -> list[str]:
+    """The first word of each line's message."""
+    return [line.split(": ", 1)[1].split()[0] for line in log]
+
+
 def test_classify_prints_json_lines_when_piped(server: Running) -> None:
-    done = run("classify", "--target", server.target, "I loved it.", "I hated it.")
+    done = run("classify", "--target", server.target, "I loved it.", "A complete waste of two hours.")
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     assert [(answer["text"], answer["sentiment"]) for answer in answers] == [
         ("I loved it.", "positive"),
-        ("I hated it.", "negative"),
+        ("A complete waste of two hours.", "negative"),
     ]
     assert answers[0].keys() == {
         *("text", "sentiment", "positive_probability", "token_count", "truncated", "unknown_token_ratio")
@@ -114,7 +121,21 @@ def test_sigterm_ends_with_status_0_and_a_line() -> None:
     with serving() as running:
         assert run("classify", "--target", running.target, "fine").returncode == 0
         assert running.stop() == 0
-    assert [line.split(": ", 1)[1].split()[0] for line in running.log] == ["serving", "stopping:", "stopped"]
+    assert first_words(running.log) == ["serving", "stopping:", "stopped"]
+
+
+def test_sigterm_during_the_start_is_not_lost(shipped_path: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(shipped_path, tmp_path / "1"))
+    manifest = (copy / "manifest.json").read_text()
+    (copy / "manifest.json").unlink()
+    os.mkfifo(copy / "manifest.json")
+    with subprocess.Popen([*SERVE, "--models", str(tmp_path)], stderr=subprocess.PIPE, text=True) as process:
+        with (copy / "manifest.json").open("w") as pipe:  # opens when the server has come to load it
+            process.send_signal(signal.SIGTERM)
+            pipe.write(manifest)
+        _, log = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert first_words(log.splitlines()) == ["serving", "stopping:", "stopped"]
 
 
 def test_logs_can_be_json() -> None:
@@ -131,3 +152,12 @@ def test_serving_needs_neither_torch_nor_onnx() -> None:
         done = run("classify", "--target", running.target, "I loved it.")
         assert json.loads(done.stdout)["sentiment"] == "positive"
         assert running.stop() == 0
+
+
+def test_serving_leaves_nothing_in_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))  # where onnxruntime would keep its telemetry
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
+    with serving() as running:
+        assert run("classify", "--target", running.target, "fine").returncode == 0
+        assert running.stop() == 0
+    assert list(tmp_path.rglob("*")) == []
