@@ -44,7 +44,7 @@ class Settings:
     execution_provider: Literal["auto", "cpu", "cuda"] = _setting(
         "auto", "where the model runs; auto takes CUDA if it can be used, cuda refuses to start without"
     )
-    max_batch_size: int = _setting(32, "most reviews run together", least=1)
+    max_batch_size: int = _setting(8, "most reviews run together; a CPU gains nothing from more", least=1)
     max_batch_tokens: int = _setting(4096, "most tokens run together, padding included", least=500)
     max_queue_size: int = _setting(2048, "most reviews waiting; one more is refused", least=1)
     max_text_bytes: int = _setting(65_536, "most bytes of UTF-8 in one review", least=1)

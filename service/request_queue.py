@@ -1,12 +1,20 @@
-"""The reviews that wait for the engine: bounded, in order of arrival, each owning the future of its answer."""
+"""The reviews that wait for the engine: bounded, each owning the future of its answer, run with others of its length.
+
+A batch costs what its longest review costs, so reviews of like length run together.
+"""
 
 import asyncio
+import heapq
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from service.errors import Expired, QueueFull
+
+# Entries among which a batch is chosen: enough to find like lengths, few enough to look through for every batch.
+WINDOW = 256
 
 
 @dataclass(slots=True, eq=False)
@@ -20,7 +28,7 @@ class Entry:
 
 
 class RequestQueue:
-    """First in, first out. Used from one event loop."""
+    """Used from one event loop."""
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
@@ -48,30 +56,45 @@ class RequestQueue:
             self._entries.pop(entry, None)
 
     async def take(self, max_size: int, max_tokens: int) -> list[Entry]:
-        """Wait for entries and remove the next batch: the longest-waiting ones, at least one.
+        """Wait for entries and remove the next batch: the oldest, and those of the nearest lengths to it.
 
-        As many as keep within `max_size` reviews and, padded to the longest, `max_tokens` tokens. Entries whose
-        deadline has passed get Expired and are left out.
+        As many as keep within `max_size` reviews and, padded to the longest, `max_tokens` tokens; at least one. As the
+        oldest always goes, a review with k before it waits for at most k batches. Entries whose deadline has passed
+        get Expired and are left out.
         """
         while True:
             while not self._entries:
                 self._arrival.clear()
                 await self._arrival.wait()
-            if batch := self._next_batch(max_size, max_tokens):
-                return batch
+            if waiting := self._waiting():
+                return self._remove(_alike(waiting, max_size, max_tokens))
 
-    def _next_batch(self, max_size: int, max_tokens: int) -> list[Entry]:
-        now, batch, longest = time.monotonic(), list[Entry](), 0
-        while self._entries and len(batch) < max_size:
-            entry = next(iter(self._entries))
-            longest = max(longest, len(entry.input_ids))
-            if batch and longest * (len(batch) + 1) > max_tokens:
-                break
-            del self._entries[entry]
-            if entry.future.done():
-                continue  # cancelled a moment ago
-            if entry.deadline is not None and entry.deadline <= now:
+    def _waiting(self) -> list[Entry]:
+        """The oldest entries, up to WINDOW of them; removes those that nobody waits for any more."""
+        now, waiting = time.monotonic(), list[Entry]()
+        for entry in list(islice(self._entries, WINDOW)):
+            if entry.future.done():  # cancelled a moment ago
+                del self._entries[entry]
+            elif entry.deadline is not None and entry.deadline <= now:
+                del self._entries[entry]
                 entry.future.set_exception(Expired())
             else:
-                batch.append(entry)
+                waiting.append(entry)
+        return waiting
+
+    def _remove(self, batch: list[Entry]) -> list[Entry]:
+        for entry in batch:
+            del self._entries[entry]
         return batch
+
+
+def _alike(waiting: list[Entry], max_size: int, max_tokens: int) -> list[Entry]:
+    """The first entry and those nearest to it in length, as many as the limits allow."""
+    wanted = len(waiting[0].input_ids)
+    nearest = heapq.nsmallest(max_size, waiting, key=lambda entry: abs(len(entry.input_ids) - wanted))
+    longest = 0
+    for count, entry in enumerate(nearest):
+        longest = max(longest, len(entry.input_ids))
+        if count and longest * (count + 1) > max_tokens:
+            return nearest[:count]
+    return nearest

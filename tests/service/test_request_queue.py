@@ -2,6 +2,8 @@ import asyncio
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from service.errors import Expired, QueueFull
 from service.request_queue import Entry, RequestQueue
@@ -11,7 +13,7 @@ def entry(length: int = 1, deadline: float | None = None) -> Entry:
     return Entry([7] * length, deadline, asyncio.get_running_loop().create_future())
 
 
-async def test_entries_leave_in_the_order_of_arrival() -> None:
+async def test_entries_of_one_length_leave_in_the_order_of_arrival() -> None:
     queue, entries = RequestQueue(10), [entry() for _ in range(5)]
     queue.put(entries[:2])
     queue.put(entries[2:])
@@ -36,6 +38,7 @@ async def test_take_waits_for_an_arrival() -> None:
         ([10, 10, 10], 29, 2),
         ([10, 20, 5], 40, 2),  # two padded to 20 fit, three do not
         ([5, 5, 20], 40, 2),  # the third would pad the others to 20
+        ([20, 20, 5], 40, 2),
         ([50, 1], 10, 1),  # one always goes, however long
     ],
 )
@@ -45,6 +48,38 @@ async def test_a_batch_keeps_within_its_tokens_padding_included(
     queue = RequestQueue(10)
     queue.put([entry(length) for length in lengths])
     assert len(await queue.take(10, max_tokens)) == taken
+
+
+async def test_the_oldest_goes_with_those_nearest_in_length() -> None:
+    queue = RequestQueue(10)
+    long, short, longish, middling = (entry(length) for length in (100, 5, 90, 50))
+    queue.put([long, short, longish, middling])
+    assert await queue.take(2, 1000) == [long, longish]
+    assert await queue.take(2, 1000) == [short, middling]
+
+
+@given(st.lists(st.integers(1, 500), min_size=1, max_size=50), st.integers(1, 8), st.integers(1, 4000))
+def test_a_review_waits_for_no_more_batches_than_reviews_before_it(
+    lengths: list[int], max_size: int, max_tokens: int
+) -> None:
+    async def batches() -> list[list[Entry]]:
+        queue = RequestQueue(1000)
+        entries = [entry(length) for length in lengths]
+        queue.put(entries)
+        taken = []
+        for number, expected_by_now in enumerate(entries):
+            if not expected_by_now.future.done():
+                queue.put([entry(length) for length in lengths[:2]])  # others keep coming
+                taken.append(await queue.take(max_size, max_tokens))
+                for leaving in taken[-1]:
+                    leaving.future.set_result(0.5)
+            assert expected_by_now.future.done(), f"number {number} is still waiting"
+        return taken
+
+    for batch in asyncio.run(batches()):
+        padded = len(batch) * max(len(taken.input_ids) for taken in batch)
+        assert 1 <= len(batch) <= max_size
+        assert len(batch) == 1 or padded <= max_tokens
 
 
 async def test_all_entries_fit_or_none_is_added() -> None:
