@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 import time
 import urllib.error
@@ -44,6 +45,13 @@ class Prometheus:
         return [value for sample in result if (value := float(sample["value"][1])) == value]
 
 
+def free_port() -> int:
+    """A port that was free a moment ago: Prometheus cannot choose one and say which."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 @pytest.fixture
 def prometheus(tmp_path: Path) -> Iterator[Prometheus]:
     """Scrapes a service that is being asked all the while."""
@@ -53,7 +61,7 @@ def prometheus(tmp_path: Path) -> Iterator[Prometheus]:
         pytest.skip("needs the program prometheus (Debian: apt install prometheus)")
     with serving() as server, SentimentClient(server.target) as client:
         (tmp_path / "prometheus.yml").write_text(CONFIG.format(http_port=server.http_port))
-        address = f"127.0.0.1:{server.http_port + 1 if server.http_port < 65_535 else 9_099}"
+        address = f"127.0.0.1:{free_port()}"
         command = [
             PROMETHEUS,
             f"--config.file={tmp_path / 'prometheus.yml'}",
