@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f"\ninterrupted; whole passes are kept in {arguments.run}, go on with --resume", file=sys.stderr)
+        print("\ninterrupted; run it again to go on: a download as it is, training with --resume", file=sys.stderr)
         return 130
     return 0
 

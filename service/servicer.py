@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterable, Awaitable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn, TypeVar
 
 import grpc
@@ -91,11 +91,13 @@ class SentimentServicer(sentiment_pb2_grpc.SentimentServiceServicer):
         self._idle = asyncio.Event()
         self._idle.set()
         self._readers: set[asyncio.Task[None]] = set()
+        self._draining = False
         for method in METHODS:  # there from the start, or a rate would miss the first of each
             metrics.request(method, grpc.StatusCode.OK.name)
 
     async def drain(self) -> None:
         """Refuse new work, stop reading streams, and wait until everything accepted is answered."""
+        self._draining = True
         self._scorer.close()
         for reader in self._readers:
             reader.cancel()
@@ -119,6 +121,8 @@ class SentimentServicer(sentiment_pb2_grpc.SentimentServiceServicer):
         self, request_iterator: AsyncIterable[pb.ClassifyStreamRequest], context: Context
     ) -> None:
         """Answer reviews as they come, up to STREAM_WINDOW of them at a time."""
+        if self._draining:  # or its reader would keep the server waiting
+            await _abort(context, to_status(Draining()))
         window = asyncio.Semaphore(STREAM_WINDOW)
         writing = asyncio.Lock()  # gRPC takes one write at a time
         deadline = _deadline(context)
@@ -128,7 +132,8 @@ class SentimentServicer(sentiment_pb2_grpc.SentimentServiceServicer):
                 work = self._scorer.classify(request.text, deadline)
                 outcome = await self._answer("ClassifyStream", work, deadline)
                 async with writing:
-                    await context.write(self._stream_response(request.id, outcome))
+                    with suppress(grpc.aio.InternalError):  # the caller has gone; gRPC cancels this handler next
+                        await context.write(self._stream_response(request.id, outcome))
             finally:
                 window.release()
 
@@ -214,7 +219,10 @@ class SentimentServicer(sentiment_pb2_grpc.SentimentServiceServicer):
 
 
 async def _abort(context: Context, status: status_pb2.Status) -> NoReturn:
-    await context.abort_with_status(rpc_status.to_status(status))
+    try:
+        await context.abort_with_status(rpc_status.to_status(status))
+    except grpc.aio.InternalError as error:  # the caller has gone: there is nobody to tell
+        raise asyncio.CancelledError from error
 
 
 def _deadline(context: Context) -> float | None:

@@ -121,7 +121,7 @@ def test_sigterm_ends_with_status_0_and_a_line() -> None:
     with serving() as running:
         assert run("classify", "--target", running.target, "fine").returncode == 0
         assert running.stop() == 0
-    assert first_words(running.log) == ["serving", "stopping:", "stopped"]
+        assert first_words(running.log) == ["serving", "stopping:", "stopped"]
 
 
 def test_sigterm_during_the_start_is_not_lost(shipped_path: Path, tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_logs_can_be_json() -> None:
     command = [*SERVE, "--log-format", "json"]
     with serving(command=command) as running:
         running.stop()
-    assert [json.loads(line)["level"] for line in running.log] == ["info"] * 3
+        assert [json.loads(line)["level"] for line in running.log] == ["info"] * 3
 
 
 def test_serving_needs_neither_torch_nor_onnx() -> None:

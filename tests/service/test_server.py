@@ -286,6 +286,8 @@ async def test_stopping_answers_what_was_accepted_and_takes_no_more(gate: thread
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await stub.Classify(pb.ClassifyRequest(text="good"))
         assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+        late_stream = stub.ClassifyStream()
+        assert await late_stream.code() is grpc.StatusCode.UNAVAILABLE
         assert not stopping.done()
 
         gate.set()
