@@ -127,7 +127,7 @@ def test_ctrl_c_leaves_the_last_good_checkpoint(data: Path, tmp_path: Path) -> N
     command = [sys.executable, "-m", "export", "train", "--data", str(data), "--run", str(tmp_path), "--epochs", "999"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 90
-        while not (tmp_path / "checkpoint.pt.resume").exists():
+        while not (tmp_path / "checkpoint.pt").exists():
             assert process.poll() is None and time.monotonic() < deadline
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
