@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import functools
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ import onnx
 from bundle.manifest import BundleError
 from bundle.store import find_version
 from export.assemble import assemble
-from export.data import DataError, Reviews, SplitName, download, load
+from export.data import DataError, download, load
 from export.model import ModelConfig
 from export.summary import summary
 from export.to_onnx import to_onnx
@@ -27,6 +28,10 @@ examples:
   review-sentiment-export all --data path/to/aclImdb   the same from a folder (or from Parquet files, or the archive)
   review-sentiment-export train --resume               go on after the last whole pass
 """
+
+
+# `all` asks for the same reviews in several steps, and an archive takes a while to read.
+_load = functools.cache(load)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -97,14 +102,14 @@ def _data(arguments: argparse.Namespace) -> None:
     if arguments.data == ARCHIVE:
         download(ARCHIVE)
     for split in ("train", "test"):
-        reviews = _load(arguments, split)
+        reviews = _load(arguments.data, split)
         print(f"{split}: {len(reviews):,} reviews, {reviews.labels.mean():.1%} positive")
 
 
 def _train(arguments: argparse.Namespace) -> None:
     recipe = TrainConfig(**{field.name: getattr(arguments, field.name) for field in dataclasses.fields(TrainConfig)})
     pick_device(arguments.device)
-    reviews = _load(arguments, "train")
+    reviews = _load(arguments.data, "train")
     path = _checkpoint_path(arguments)
     best = train(reviews, path, recipe, arguments.vocabulary_size, arguments.device, arguments.resume)
     print(f"{path}: validation accuracy {best.validation_accuracy:.2%}")
@@ -123,7 +128,7 @@ def _onnx(arguments: argparse.Namespace) -> None:
 
 def _verify(arguments: argparse.Namespace) -> None:
     checkpoint = _checkpoint(arguments)
-    test = _load(arguments, "test")
+    test = _load(arguments.data, "test")
     verification = verify(checkpoint.build(), checkpoint.build_tokenizer(), _onnx_path(arguments), test)
     verification.save(_verification_path(arguments))
     for name, difference in verification.differences.items():
@@ -138,8 +143,8 @@ def _bundle(arguments: argparse.Namespace) -> None:
         _checkpoint(arguments),
         _onnx_path(arguments),
         Verification.load(_verification_path(arguments)),
-        _load(arguments, "train"),
-        _load(arguments, "test"),
+        _load(arguments.data, "train"),
+        _load(arguments.data, "test"),
         arguments.replace,
     )
     print(f"wrote {bundle.path}")
@@ -157,10 +162,6 @@ def _free_destination(arguments: argparse.Namespace) -> Path:
     if destination.exists() and not arguments.replace:
         raise ValueError(f"{destination} exists: give another --destination, or --replace")
     return destination
-
-
-def _load(arguments: argparse.Namespace, split: SplitName) -> Reviews:
-    return load(arguments.data, split)
 
 
 def _checkpoint(arguments: argparse.Namespace) -> Checkpoint:

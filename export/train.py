@@ -2,7 +2,7 @@
 
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -172,14 +172,25 @@ def predict(model: nn.Module, sequences: list[list[int]], pad_id: int, batch_siz
     """Probabilities (n,) of being positive, in the order given, computed in batches of like length."""
     model.eval()
     device = next(model.parameters()).device
+
+    def run(batch: list[list[int]]) -> npt.NDArray[np.float64]:
+        input_ids, lengths = (torch.from_numpy(array).to(device) for array in pad(batch, pad_id))
+        probabilities: npt.NDArray[np.float64] = torch.sigmoid(model(input_ids, lengths)).double().cpu().numpy()
+        return probabilities  # (batch,)
+
+    return by_length(run, sequences, batch_size)
+
+
+def by_length(
+    run: Callable[[list[list[int]]], npt.NDArray[np.float64]], sequences: list[list[int]], batch_size: int
+) -> npt.NDArray[np.float64]:
+    """What `run` says of each sequence (n,), in the order given, asked in batches of like length."""
     order = sorted(range(len(sequences)), key=lambda row: len(sequences[row]))
-    probabilities = np.empty(len(sequences))
-    for start in range(0, len(order), batch_size):
+    answers = np.empty(len(sequences))
+    for start in tqdm(range(0, len(order), batch_size), desc="predict", leave=False, disable=None):
         rows = order[start : start + batch_size]
-        input_ids, lengths = pad([sequences[row] for row in rows], pad_id)
-        logits = model(torch.from_numpy(input_ids).to(device), torch.from_numpy(lengths).to(device))  # (batch,)
-        probabilities[rows] = torch.sigmoid(logits).double().cpu().numpy()
-    return probabilities
+        answers[rows] = run([sequences[row] for row in rows])
+    return answers
 
 
 def _encode(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:

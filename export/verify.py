@@ -18,7 +18,7 @@ from export.golden_texts import GOLDEN_TEXTS
 from export.metrics import classification_metrics
 from export.model import SentimentModel
 from export.to_onnx import INPUT, OUTPUT
-from export.train import predict
+from export.train import by_length, predict
 
 PARITY_TOLERANCE = 1e-5  # torch against onnxruntime: float32 sums in another order
 INVARIANCE_TOLERANCE = 1e-6  # onnxruntime against itself, the review padded or in other company
@@ -70,12 +70,7 @@ class OnnxModel:
 
     def predict(self, sequences: Sequences, batch_size: int = 8) -> Probabilities:
         """Probabilities (n,) in the order given, computed in batches of like length."""
-        order = sorted(range(len(sequences)), key=lambda row: len(sequences[row]))
-        probabilities = np.empty(len(sequences))
-        for start in tqdm(range(0, len(order), batch_size), desc="onnxruntime", leave=False, disable=None):
-            rows = order[start : start + batch_size]
-            probabilities[rows] = self.run([sequences[row] for row in rows])
-        return probabilities
+        return by_length(self.run, sequences, batch_size)
 
 
 def verify(model: SentimentModel, tokenizer: Tokenizer, onnx_path: Path, test: Reviews) -> Verification:

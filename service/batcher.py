@@ -1,9 +1,11 @@
 """Which waiting reviews run together, and when.
 
 No timer: a lone review runs at once. While the engine is busy others gather, and the next batch is made of what waits.
+A batch costs what its longest review costs, so reviews of like length run together.
 """
 
 import asyncio
+import heapq
 import logging
 import time
 from collections.abc import Sequence
@@ -30,6 +32,29 @@ class BatchEngine(Protocol):
         """One probability for each sequence."""
 
 
+async def next_batch(queue: RequestQueue, max_size: int, max_tokens: int) -> list[Entry]:
+    """Wait for entries and remove a batch: the oldest, and those of the nearest lengths to it.
+
+    As many as keep within `max_size` reviews and, padded to the longest, `max_tokens` tokens; at least one. As the
+    oldest always goes, a review with k before it waits for at most k batches.
+    """
+    batch = _alike(await queue.waiting(), max_size, max_tokens)
+    queue.remove(batch)
+    return batch
+
+
+def _alike(waiting: list[Entry], max_size: int, max_tokens: int) -> list[Entry]:
+    """The first entry and those nearest to it in length, as many as the limits allow."""
+    wanted = len(waiting[0].input_ids)
+    nearest = heapq.nsmallest(max_size, waiting, key=lambda entry: abs(len(entry.input_ids) - wanted))
+    longest = 0
+    for count, entry in enumerate(nearest):
+        longest = max(longest, len(entry.input_ids))
+        if count and longest * (count + 1) > max_tokens:
+            return nearest[:count]
+    return nearest
+
+
 class Batcher:
     """Takes batches from a queue, runs them one after another on a thread of its own, and settles their futures."""
 
@@ -48,7 +73,7 @@ class Batcher:
         executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine")
         try:
             while True:
-                batch = await self._queue.take(self._max_size, self._max_tokens)
+                batch = await next_batch(self._queue, self._max_size, self._max_tokens)
                 await self._run_batch(batch, executor)
         finally:
             executor.shutdown(wait=False)  # waiting would block the event loop

@@ -1,10 +1,6 @@
-"""The reviews that wait for the engine: bounded, each owning the future of its answer, run with others of its length.
-
-A batch costs what its longest review costs, so reviews of like length run together.
-"""
+"""The reviews that wait for the engine: bounded, in order of arrival, each owning the future of its answer."""
 
 import asyncio
-import heapq
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
@@ -13,7 +9,7 @@ from itertools import islice
 
 from service.errors import Expired, QueueFull
 
-# Entries among which a batch is chosen: enough to find like lengths, few enough to look through for every batch.
+# Entries that a batch may be chosen among: enough to find like lengths, few enough to look through for every batch.
 WINDOW = 256
 
 
@@ -55,23 +51,25 @@ class RequestQueue:
             entry.future.cancel()
             self._entries.pop(entry, None)
 
-    async def take(self, max_size: int, max_tokens: int) -> list[Entry]:
-        """Wait for entries and remove the next batch: the oldest, and those of the nearest lengths to it.
+    async def waiting(self) -> list[Entry]:
+        """The oldest entries, at least one and up to WINDOW of them, which stay in the queue; waits for the first.
 
-        As many as keep within `max_size` reviews and, padded to the longest, `max_tokens` tokens; at least one. As the
-        oldest always goes, a review with k before it waits for at most k batches. Entries whose deadline has passed
-        get Expired and are left out.
+        Entries whose deadline has passed get Expired and leave, as do those whose caller has gone.
         """
         while True:
             while not self._entries:
                 self._arrival.clear()
                 await self._arrival.wait()
-            if waiting := self._waiting():
-                return self._remove(_alike(waiting, max_size, max_tokens))
+            if living := self._living():
+                return living
 
-    def _waiting(self) -> list[Entry]:
-        """The oldest entries, up to WINDOW of them; removes those that nobody waits for any more."""
-        now, waiting = time.monotonic(), list[Entry]()
+    def remove(self, entries: Iterable[Entry]) -> None:
+        """Take entries out, to run them."""
+        for entry in entries:
+            del self._entries[entry]
+
+    def _living(self) -> list[Entry]:
+        now, living = time.monotonic(), list[Entry]()
         for entry in list(islice(self._entries, WINDOW)):
             if entry.future.done():  # cancelled a moment ago
                 del self._entries[entry]
@@ -79,22 +77,5 @@ class RequestQueue:
                 del self._entries[entry]
                 entry.future.set_exception(Expired())
             else:
-                waiting.append(entry)
-        return waiting
-
-    def _remove(self, batch: list[Entry]) -> list[Entry]:
-        for entry in batch:
-            del self._entries[entry]
-        return batch
-
-
-def _alike(waiting: list[Entry], max_size: int, max_tokens: int) -> list[Entry]:
-    """The first entry and those nearest to it in length, as many as the limits allow."""
-    wanted = len(waiting[0].input_ids)
-    nearest = heapq.nsmallest(max_size, waiting, key=lambda entry: abs(len(entry.input_ids) - wanted))
-    longest = 0
-    for count, entry in enumerate(nearest):
-        longest = max(longest, len(entry.input_ids))
-        if count and longest * (count + 1) > max_tokens:
-            return nearest[:count]
-    return nearest
+                living.append(entry)
+        return living

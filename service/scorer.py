@@ -34,11 +34,11 @@ class Scorer:
         self._threshold = threshold
         self._queue = queue
         self._metrics = metrics
-        self._closed = False
+        self.closed = False
 
     def close(self) -> None:
         """Take no new texts; those accepted are still answered."""
-        self._closed = True
+        self.closed = True
 
     async def classify(self, text: str, deadline: float | None = None) -> Classification:
         """Classify one text. `deadline` is a time of `time.monotonic`. Raises a RequestError if it is refused."""
@@ -61,7 +61,7 @@ class Scorer:
         return await self._score(encodings, deadline)
 
     def _check_open(self) -> None:
-        if self._closed:
+        if self.closed:
             raise Draining
 
     def _encode(self, text: str, field: str) -> Encoding:

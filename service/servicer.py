@@ -91,13 +91,11 @@ class SentimentServicer(sentiment_pb2_grpc.SentimentServiceServicer):
         self._idle = asyncio.Event()
         self._idle.set()
         self._readers: set[asyncio.Task[None]] = set()
-        self._draining = False
         for method in METHODS:  # there from the start, or a rate would miss the first of each
             metrics.request(method, grpc.StatusCode.OK.name)
 
     async def drain(self) -> None:
         """Refuse new work, stop reading streams, and wait until everything accepted is answered."""
-        self._draining = True
         self._scorer.close()
         for reader in self._readers:
             reader.cancel()
@@ -121,7 +119,7 @@ class SentimentServicer(sentiment_pb2_grpc.SentimentServiceServicer):
         self, request_iterator: AsyncIterable[pb.ClassifyStreamRequest], context: Context
     ) -> None:
         """Answer reviews as they come, up to STREAM_WINDOW of them at a time."""
-        if self._draining:  # or its reader would keep the server waiting
+        if self._scorer.closed:  # or its reader would keep the server waiting
             await _abort(context, to_status(Draining()))
         window = asyncio.Semaphore(STREAM_WINDOW)
         writing = asyncio.Lock()  # gRPC takes one write at a time

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.batcher import next_batch
 from service.errors import Expired, QueueFull
 from service.request_queue import Entry, RequestQueue
 
@@ -17,14 +18,14 @@ async def test_entries_of_one_length_leave_in_the_order_of_arrival() -> None:
     queue, entries = RequestQueue(10), [entry() for _ in range(5)]
     queue.put(entries[:2])
     queue.put(entries[2:])
-    assert await queue.take(3, 100) == entries[:3]
-    assert await queue.take(3, 100) == entries[3:]
+    assert await next_batch(queue, 3, 100) == entries[:3]
+    assert await next_batch(queue, 3, 100) == entries[3:]
     assert len(queue) == 0
 
 
-async def test_take_waits_for_an_arrival() -> None:
+async def test_a_batch_waits_for_an_arrival() -> None:
     queue, late = RequestQueue(1), entry()
-    taking = asyncio.create_task(queue.take(1, 100))
+    taking = asyncio.create_task(next_batch(queue, 1, 100))
     await asyncio.sleep(0.01)
     assert not taking.done()
     queue.put([late])
@@ -47,15 +48,15 @@ async def test_a_batch_keeps_within_its_tokens_padding_included(
 ) -> None:
     queue = RequestQueue(10)
     queue.put([entry(length) for length in lengths])
-    assert len(await queue.take(10, max_tokens)) == taken
+    assert len(await next_batch(queue, 10, max_tokens)) == taken
 
 
 async def test_the_oldest_goes_with_those_nearest_in_length() -> None:
     queue = RequestQueue(10)
     long, short, longish, middling = (entry(length) for length in (100, 5, 90, 50))
     queue.put([long, short, longish, middling])
-    assert await queue.take(2, 1000) == [long, longish]
-    assert await queue.take(2, 1000) == [short, middling]
+    assert await next_batch(queue, 2, 1000) == [long, longish]
+    assert await next_batch(queue, 2, 1000) == [short, middling]
 
 
 @given(st.lists(st.integers(1, 500), min_size=1, max_size=50), st.integers(1, 8), st.integers(1, 4000))
@@ -70,7 +71,7 @@ def test_a_review_waits_for_no_more_batches_than_reviews_before_it(
         for number, expected_by_now in enumerate(entries):
             if not expected_by_now.future.done():
                 queue.put([entry(length) for length in lengths[:2]])  # others keep coming
-                taken.append(await queue.take(max_size, max_tokens))
+                taken.append(await next_batch(queue, max_size, max_tokens))
                 for leaving in taken[-1]:
                     leaving.future.set_result(0.5)
             assert expected_by_now.future.done(), f"number {number} is still waiting"
@@ -101,7 +102,7 @@ async def test_discarded_entries_free_their_places_at_once() -> None:
     assert len(queue) == 1
     third = entry()
     queue.put([third])
-    assert await queue.take(5, 100) == [second, third]
+    assert await next_batch(queue, 5, 100) == [second, third]
 
 
 async def test_discarding_leaves_an_answer_alone() -> None:
@@ -116,6 +117,6 @@ async def test_expired_and_cancelled_entries_never_reach_a_batch() -> None:
     expired, cancelled, good = entry(deadline=time.monotonic() - 1), entry(), entry(deadline=time.monotonic() + 60)
     queue.put([expired, cancelled, good])
     cancelled.future.cancel()
-    assert await queue.take(5, 100) == [good]
+    assert await next_batch(queue, 5, 100) == [good]
     with pytest.raises(Expired):
         expired.future.result()
