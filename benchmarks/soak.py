@@ -92,7 +92,7 @@ async def client(target: str, bundle: Bundle, seconds: float, rng: random.Random
         stub: Stub = sentiment_pb2_grpc.SentimentServiceStub(channel)
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            answers = rng.choices(bundle.golden, k=rng.randint(1, 8))
+            answers = rng.choices(bundle.graph_for("cpu").golden, k=rng.randint(1, 8))
             ask = rng.choice([by_classify, by_batch, by_stream])
             kind = rng.choices(["plain", "cancelled", "late"], [8, 1, 1])[0]
             limit = rng.uniform(0.001, 0.05) if kind == "late" else HANG

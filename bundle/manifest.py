@@ -5,11 +5,14 @@ import json
 import types
 import typing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from bundle.tokenizer import TokenizerConfig
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+
+Precision = Literal["fp32", "int8"]
+Provider = Literal["cpu", "cuda"]
 
 
 class BundleError(Exception):
@@ -37,6 +40,18 @@ class Architecture:
     hidden_size: int
     output_shapes: dict[str, list[int | str]]
     parameters: int
+
+
+@dataclass(frozen=True)
+class Variant:
+    """The model in one precision: its graph, what that graph must answer, and how good it is."""
+
+    precision: Precision
+    model: str  # file
+    golden: str  # file
+    golden_tolerance: float  # largest difference of a probability from its golden answer
+    providers: list[Provider]  # where this is the variant to run
+    metrics: dict[str, float]  # on the canonical test split
 
 
 @dataclass(frozen=True)
@@ -76,9 +91,8 @@ class Manifest:
     tokenizer: TokenizerConfig
     labels: list[str]  # by class index: negative, positive
     threshold: float  # probability from which a review counts as positive
-    temperature: float  # that divides the logit, already applied in the graph
-    golden_tolerance: float  # largest difference of a probability from its golden answer
-    metrics: dict[str, float]  # on the canonical test split
+    temperature: float  # that divides the logit, already applied in the graphs
+    variants: list[Variant]  # one for each precision
     profile: Profile
     dataset: Dataset
     libraries: dict[str, str]

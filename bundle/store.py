@@ -6,16 +6,16 @@ import json
 import os
 import shutil
 import tempfile
+import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bundle.manifest import BundleError, Manifest
+from bundle.manifest import BundleError, Manifest, Precision, Provider, Variant
 from bundle.tokenizer import TOKENIZER_VERSION, Tokenizer
 
-MODEL, VOCABULARY, GOLDEN, MODEL_CARD = "model.onnx", "vocabulary.json", "golden.json", "MODEL_CARD.md"
-FILES = (MODEL, VOCABULARY, GOLDEN, MODEL_CARD)
+VOCABULARY, MODEL_CARD = "vocabulary.json", "MODEL_CARD.md"
 
 
 @dataclass(frozen=True)
@@ -28,29 +28,45 @@ class GoldenAnswer:
 
 
 @dataclass(frozen=True)
+class Graph:
+    """One variant's ONNX file and its golden answers, which prove an engine that runs it."""
+
+    path: Path
+    variant: Variant
+    golden: list[GoldenAnswer]
+
+    def check_golden(self, probabilities: Sequence[float]) -> None:
+        """Compare what an engine says of the golden answers' `input_ids`. Raises BundleError if any is off."""
+        tolerance = self.variant.golden_tolerance
+        for answer, probability in zip(self.golden, probabilities, strict=True):
+            if not abs(probability - answer.positive_probability) <= tolerance:  # so that NaN is refused, too
+                raise BundleError(
+                    self.path.with_name(self.variant.golden),
+                    f"the model answers {probability:.6f} where {answer.positive_probability:.6f} is expected, "
+                    f"more than {tolerance:g} apart, for {answer.text[:60]!r}",
+                )
+
+
+@dataclass(frozen=True)
 class Bundle:
-    """A bundle whose files are all there and agree with each other; the ONNX graph is for the engine to check."""
+    """A bundle whose files are all there and agree with each other; the ONNX graphs are for the engine to check."""
 
     path: Path
     manifest: Manifest
     tokenizer: Tokenizer
-    golden: list[GoldenAnswer]
+    graphs: list[Graph]
 
-    @property
-    def model_path(self) -> Path:
-        """The ONNX file."""
-        return self.path / MODEL
+    def graph(self, precision: Precision) -> Graph:
+        """The graph in a precision. Raises BundleError if the bundle has none."""
+        for graph in self.graphs:
+            if graph.variant.precision == precision:
+                return graph
+        held = ", ".join(graph.variant.precision for graph in self.graphs)
+        raise BundleError(self.path / "manifest.json", f"holds no {precision} variant, only {held}")
 
-    def check_golden(self, probabilities: Sequence[float]) -> None:
-        """Compare what an engine says of the golden answers' `input_ids`. Raises BundleError if any is off."""
-        tolerance = self.manifest.golden_tolerance
-        for answer, probability in zip(self.golden, probabilities, strict=True):
-            if not abs(probability - answer.positive_probability) <= tolerance:  # so that NaN is refused, too
-                raise BundleError(
-                    self.path / GOLDEN,
-                    f"the model answers {probability:.6f} where {answer.positive_probability:.6f} is expected, "
-                    f"more than {tolerance:g} apart, for {answer.text[:60]!r}",
-                )
+    def graph_for(self, provider: Provider) -> Graph:
+        """The graph that the manifest says to run there."""
+        return next(graph for graph in self.graphs if provider in graph.variant.providers)
 
 
 def find_version(models: Path, version: str | None = None) -> Path:
@@ -68,14 +84,16 @@ def find_version(models: Path, version: str | None = None) -> Path:
 def load_bundle(path: Path) -> Bundle:
     """Load and verify a bundle. Raises BundleError naming the file at fault and the reason."""
     manifest = Manifest.from_json(_read(path / "manifest.json").decode(errors="replace"))
-    for name in FILES:
-        if name not in manifest.files:
-            raise BundleError(path / "manifest.json", f"lists no {name}")
+    _check_variants(path, manifest)
     for name, expected in manifest.files.items():
         if (found := _sha256(_read(path / name))) != expected:
             raise BundleError(path / name, f"has SHA-256 {found[:12]}..., the manifest says {expected[:12]}...")
     tokenizer = _load_tokenizer(path, manifest)
-    return Bundle(path, manifest, tokenizer, _load_golden(path, tokenizer))
+    graphs = [
+        Graph(path / variant.model, variant, _load_golden(path / variant.golden, tokenizer))
+        for variant in manifest.variants
+    ]
+    return Bundle(path, manifest, tokenizer, graphs)
 
 
 def save_bundle(path: Path, manifest: Manifest, files: Mapping[str, bytes], replace: bool = False) -> Bundle:
@@ -102,6 +120,18 @@ def save_bundle(path: Path, manifest: Manifest, files: Mapping[str, bytes], repl
     return load_bundle(path)
 
 
+def _check_variants(path: Path, manifest: Manifest) -> None:
+    """Every file is listed, and each place to run has exactly one variant."""
+    of_variants = [name for variant in manifest.variants for name in (variant.model, variant.golden)]
+    for name in (VOCABULARY, MODEL_CARD, *of_variants):
+        if name not in manifest.files:
+            raise BundleError(path / "manifest.json", f"lists no {name}")
+    for provider in typing.get_args(Provider):
+        suited = [variant.precision for variant in manifest.variants if provider in variant.providers]
+        if len(suited) != 1:
+            raise BundleError(path / "manifest.json", f"must name one variant for {provider}, not {len(suited)}")
+
+
 def _load_tokenizer(path: Path, manifest: Manifest) -> Tokenizer:
     if manifest.tokenizer.version != TOKENIZER_VERSION:
         reason = f"is made for tokenizer version {manifest.tokenizer.version}; this code has {TOKENIZER_VERSION}"
@@ -120,14 +150,14 @@ def _load_tokenizer(path: Path, manifest: Manifest) -> Tokenizer:
 
 def _load_golden(path: Path, tokenizer: Tokenizer) -> list[GoldenAnswer]:
     try:
-        golden = [GoldenAnswer(**answer) for answer in _load_json(path / GOLDEN)]
+        golden = [GoldenAnswer(**answer) for answer in _load_json(path)]
     except TypeError as error:
-        raise BundleError(path / GOLDEN, f"is not a list of golden answers: {error}") from error
+        raise BundleError(path, f"is not a list of golden answers: {error}") from error
     if not golden:
-        raise BundleError(path / GOLDEN, "holds no golden answer")
+        raise BundleError(path, "holds no golden answer")
     for answer in golden:
         if tokenizer.encode(answer.text).input_ids != answer.input_ids:
-            raise BundleError(path / GOLDEN, f"this tokenizer reads other input_ids in {answer.text[:60]!r}")
+            raise BundleError(path, f"this tokenizer reads other input_ids in {answer.text[:60]!r}")
     return golden
 
 

@@ -33,6 +33,8 @@ _FOLDED = str.maketrans(
         **dict.fromkeys("\u00ad\u200b\u200c\u200d\u2060\ufeff\ufe0e\ufe0f"),
     }
 )
+# Of the tokens that stay when a text is too long, the share that are its first; the others are its last.
+_HEAD = {"right": 1.0, "left": 0.0, "middle": 0.25}
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class TokenizerConfig:
 
     version: int = TOKENIZER_VERSION
     max_length: int = 500
-    truncation_side: Literal["right", "left"] = "right"
+    truncation_side: Literal["right", "left", "middle"] = "right"  # where a text that is too long loses tokens
     pad_id: int = 0
     unk_id: int = 1
 
@@ -100,7 +102,13 @@ class Tokenizer:
         max_length = self.config.max_length
         truncated = len(tokens) > max_length
         if truncated:
-            tokens = tokens[:max_length] if self.config.truncation_side == "right" else tokens[-max_length:]
+            head = int(_HEAD[self.config.truncation_side] * max_length)
+            tokens = tokens[:head] + tokens[len(tokens) - (max_length - head) :]
         look_up, unk_id = self._ids.get, self.config.unk_id
         input_ids = [look_up(token, unk_id) for token in tokens]
         return Encoding(input_ids, truncated, input_ids.count(unk_id))
+
+    def encode_whole(self, text: str) -> list[int]:
+        """Token ids of a text, however long it is: for training, which reads parts of it."""
+        look_up, unk_id = self._ids.get, self.config.unk_id
+        return [look_up(token, unk_id) for token in split(text)]

@@ -10,39 +10,45 @@ from pathlib import Path
 
 import numpy as np
 
-from bundle.manifest import FORMAT_VERSION, Dataset, Manifest, Profile
-from bundle.store import GOLDEN, MODEL, MODEL_CARD, VOCABULARY, Bundle, save_bundle
+from bundle.manifest import FORMAT_VERSION, Dataset, Manifest, Precision, Profile, Provider, Variant
+from bundle.store import MODEL_CARD, VOCABULARY, Bundle, save_bundle
 from bundle.tokenizer import Tokenizer
+from export.checkpoint import Checkpoint
 from export.data import ARCHIVE_URL, Reviews
 from export.model_card import model_card
 from export.summary import architecture
 from export.to_onnx import INPUT, OUTPUT
-from export.train import Checkpoint
 from export.verify import Verification, VerificationError
 
 LIBRARIES = ("torch", "onnx", "onnxruntime", "numpy")
 QUANTILES = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99)
 
-# Wide enough for other processors' and GPUs' kernels, far too narrow for another model.
-GOLDEN_TOLERANCE = 1e-4
+# Wide enough for other processors' and GPUs' kernels, far too narrow for another model. In int8 a number that rounds
+# the other way on another processor moves the answer by more.
+GOLDEN_TOLERANCE: dict[Precision, float] = {"fp32": 1e-4, "int8": 5e-3}
+GRAPHS: dict[Precision, str] = {"fp32": "model.onnx", "int8": "model.int8.onnx"}
+GOLDEN: dict[Precision, str] = {"fp32": "golden.json", "int8": "golden.int8.json"}
 
 
 def assemble(
     destination: Path,
     checkpoint: Checkpoint,
-    onnx_path: Path,
-    verification: Verification,
+    graphs: dict[Precision, Path],
+    verifications: list[Verification],
     train: Reviews,
     test: Reviews,
+    card_tables: str = "",
     replace: bool = False,
 ) -> Bundle:
-    """Write the bundle `<models>/<name>/<version>/`.
+    """Write the bundle `<models>/<name>/<version>/`; `card_tables` are the report's, for the model card.
 
-    Raises BundleError if it exists and is not to be replaced, VerificationError if another graph was verified.
+    Raises BundleError if it exists and is not to be replaced, VerificationError if other graphs were verified.
     """
-    model = onnx_path.read_bytes()
-    if hashlib.sha256(model).hexdigest() != verification.model_sha256:
-        raise VerificationError(f"{onnx_path} is not the graph that was verified; run verify again")
+    models = {precision: path.read_bytes() for precision, path in graphs.items()}
+    verified = {verification.precision: verification.model_sha256 for verification in verifications}
+    for precision, model in models.items():
+        if hashlib.sha256(model).hexdigest() != verified.get(precision):
+            raise VerificationError(f"{graphs[precision]} is not the graph that was verified; run verify again")
     manifest = Manifest(
         format_version=FORMAT_VERSION,
         name=destination.parent.name,
@@ -53,9 +59,8 @@ def assemble(
         tokenizer=checkpoint.tokenizer,
         labels=["negative", "positive"],
         threshold=0.5,
-        temperature=1.0,
-        golden_tolerance=GOLDEN_TOLERANCE,
-        metrics=verification.metrics,
+        temperature=checkpoint.temperature,
+        variants=[_variant(verification, "int8" in models) for verification in verifications],
         profile=profile(train, checkpoint.build_tokenizer()),
         dataset=Dataset(
             name="Large Movie Review Dataset v1.0",
@@ -68,14 +73,27 @@ def assemble(
         libraries={"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
         files={},
     )
-    golden = [asdict(answer) for answer in verification.golden]
     files = {
-        MODEL: model,
+        **{GRAPHS[precision]: model for precision, model in models.items()},
         VOCABULARY: _json_list(checkpoint.vocabulary),
-        GOLDEN: _json_list(golden),
-        MODEL_CARD: model_card(manifest, checkpoint, verification).encode(),
+        **{GOLDEN[each.precision]: _json_list([asdict(answer) for answer in each.golden]) for each in verifications},
+        MODEL_CARD: model_card(manifest, checkpoint, verifications, card_tables).encode(),
     }
     return save_bundle(destination, manifest, files, replace)
+
+
+def _variant(verification: Verification, quantized: bool) -> Variant:
+    """int8 is for the CPU, fp32 for CUDA, and for the CPU where there is no int8."""
+    precision = verification.precision
+    fp32_runs_on: list[Provider] = ["cuda"] if quantized else ["cpu", "cuda"]
+    return Variant(
+        precision=precision,
+        model=GRAPHS[precision],
+        golden=GOLDEN[precision],
+        golden_tolerance=GOLDEN_TOLERANCE[precision],
+        providers=fp32_runs_on if precision == "fp32" else ["cpu"],
+        metrics=verification.metrics,
+    )
 
 
 def profile(reviews: Reviews, tokenizer: Tokenizer) -> Profile:

@@ -7,25 +7,34 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import onnx
 
-from bundle.manifest import BundleError
+from bundle.manifest import BundleError, Precision
 from bundle.store import find_version
-from export.assemble import assemble
+from export.assemble import GRAPHS, assemble
+from export.checkpoint import Checkpoint
 from export.data import DataError, download, load
 from export.model import ModelConfig
+from export.quantize import quantize
+from export.recipes import RECIPES, TrainConfig
+from export.seeds import train_seeds
+from export.soft_labels import SoftLabels, SoftLabelsError
 from export.summary import summary
 from export.to_onnx import to_onnx
-from export.train import Checkpoint, TrainConfig, pick_device, train
-from export.verify import Verification, VerificationError, verify
+from export.train import Material, pick_device, train
+from export.verify import VerificationError, load_verifications, save_verifications, verify
 
 ARCHIVE = Path("data/aclImdb_v1.tar.gz")
 MODELS = Path("models/imdb-lstm")
+TEACHING = Path(__file__).parent / "teaching"
 
 _EPILOG = """\
 examples:
   review-sentiment-export all                          download IMDB, train, export, verify, write the next version
   review-sentiment-export all --data path/to/aclImdb   the same from a folder (or from Parquet files, or the archive)
+  review-sentiment-export all --teach --seeds 3        the same with new teachers, and the best of three students
+  review-sentiment-export all --recipe plain           hard labels only: minutes, and three points less
   review-sentiment-export train --resume               go on after the last whole pass
 """
 
@@ -40,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     command: Callable[[argparse.Namespace], None] = arguments.command
     try:
         command(arguments)
-    except (BundleError, DataError, VerificationError, OSError, ValueError) as error:
+    except (BundleError, DataError, SoftLabelsError, VerificationError, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -67,24 +76,42 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     add("data", _data, "Fetch the reviews if they are not there, and count them.")
+    _add_soft_labels(add("teach", _teach, "Fit the teachers, and write down what they say of every review."))
     _add_recipe(add("train", _train, "Train, keeping the pass that is best on held-out films."))
     add("summary", _summary, "Print the layers, their output shapes and parameters.")
-    add("onnx", _onnx, "Export the checkpoint to ONNX.")
-    add("verify", _verify, "Prove that the ONNX graph is the trained model; write golden answers.")
+    add("onnx", _onnx, "Export the checkpoint to ONNX, in fp32 and int8.")
+    add("verify", _verify, "Prove that the ONNX graphs are the trained model, measure them, write golden answers.")
+    _add_baseline(add("report", _report, "Draw what was measured: tables and plots in one HTML page."))
     _add_destination(add("bundle", _bundle, "Write the bundle, whole or not at all."))
-    everything = add("all", _all, "All of it: data, train, onnx, verify, bundle.")
+    everything = add("all", _all, "All of it: data, (teach,) train, onnx, verify, report, bundle.")
+    everything.add_argument("--teach", action="store_true", help="fit the teachers anew first: a quarter of an hour")
     _add_recipe(everything)
+    _add_baseline(everything)
     _add_destination(everything)
     return parser
 
 
+def _add_soft_labels(parser: argparse.ArgumentParser) -> None:
+    path = TEACHING / "soft_labels.npz"
+    parser.add_argument("--soft-labels", type=Path, default=path, help="the teachers' file (the one of the repository)")
+
+
 def _add_recipe(parser: argparse.ArgumentParser) -> None:
+    _add_soft_labels(parser)
+    parser.add_argument("--recipe", choices=tuple(RECIPES), default="distilled", help="(%(default)s)")
+    parser.add_argument("--seeds", type=int, help="train so many, side by side, and keep the best on held-out films")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="(%(default)s)")
     parser.add_argument("--resume", action="store_true", help="go on after the last whole pass")
-    parser.add_argument("--vocabulary-size", type=int, default=ModelConfig.vocabulary_size, help="(%(default)s)")
     for field in dataclasses.fields(TrainConfig):
-        flag = "--" + field.name.replace("_", "-")
-        parser.add_argument(flag, type=type(field.default), default=field.default, help="(%(default)s)")
+        flag, defaults = (
+            "--" + field.name.replace("_", "-"),
+            [str(getattr(one, field.name)) for one in RECIPES.values()],
+        )
+        parser.add_argument(flag, type=type(field.default), help=f"({' or '.join(dict.fromkeys(defaults))}, by recipe)")
+
+
+def _add_baseline(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--baseline", type=Path, default=MODELS / "1", help="bundle to compare with (%(default)s)")
 
 
 def _add_destination(parser: argparse.ArgumentParser) -> None:
@@ -94,7 +121,8 @@ def _add_destination(parser: argparse.ArgumentParser) -> None:
 
 def _all(arguments: argparse.Namespace) -> None:
     _free_destination(arguments)  # before the long part
-    for step in (_data, _train, _onnx, _verify, _bundle):
+    teach = [_teach] if arguments.teach else []
+    for step in (_data, *teach, _train, _onnx, _verify, _report, _bundle):
         step(arguments)
 
 
@@ -106,13 +134,36 @@ def _data(arguments: argparse.Namespace) -> None:
         print(f"{split}: {len(reviews):,} reviews, {reviews.labels.mean():.1%} positive")
 
 
+def _teach(arguments: argparse.Namespace) -> None:
+    from export.teacher import save_reports, teach  # gensim and scikit-learn, which nothing else needs
+
+    splits = (_load(arguments.data, "train"), _load(arguments.data, "unsupervised"), _load(arguments.data, "test"))
+    soft_labels, reports = teach(*splits)
+    soft_labels.save(arguments.soft_labels)
+    save_reports(reports, _teachers_path(arguments))
+    print(f"{arguments.soft_labels}: {arguments.soft_labels.stat().st_size:,} bytes")
+
+
 def _train(arguments: argparse.Namespace) -> None:
-    recipe = TrainConfig(**{field.name: getattr(arguments, field.name) for field in dataclasses.fields(TrainConfig)})
+    config = _recipe(arguments)
     pick_device(arguments.device)
-    reviews = _load(arguments.data, "train")
-    path = _checkpoint_path(arguments)
-    best = train(reviews, path, recipe, arguments.vocabulary_size, arguments.device, arguments.resume)
-    print(f"{path}: validation accuracy {best.validation_accuracy:.2%}")
+    material = Material(_load(arguments.data, "train"))
+    if arguments.recipe == "distilled":
+        soft_labels = SoftLabels.load(arguments.soft_labels)
+        material = Material(material.train, _load(arguments.data, "unsupervised"), soft_labels)
+    run, path = Path(arguments.run), _checkpoint_path(arguments)
+    if arguments.seeds:
+        best = train_seeds(material, run, config, arguments.seeds, arguments.device, arguments.resume)
+    else:
+        best = train(material, path, config, arguments.device, arguments.resume)
+    print(f"{path}: validation accuracy {best.validation_accuracy:.2%}, temperature {best.temperature:.3f}")
+
+
+def _recipe(arguments: argparse.Namespace) -> TrainConfig:
+    given = {field.name: getattr(arguments, field.name) for field in dataclasses.fields(TrainConfig)}
+    return dataclasses.replace(
+        RECIPES[arguments.recipe], **{name: value for name, value in given.items() if value is not None}
+    )
 
 
 def _summary(arguments: argparse.Namespace) -> None:
@@ -121,30 +172,56 @@ def _summary(arguments: argparse.Namespace) -> None:
 
 
 def _onnx(arguments: argparse.Namespace) -> None:
-    path = _onnx_path(arguments)
-    onnx.save(to_onnx(_checkpoint(arguments).build()), path)
-    print(f"{path}: {path.stat().st_size:,} bytes")
+    paths = _graph_paths(arguments)
+    model = to_onnx(_checkpoint(arguments).build())
+    onnx.save(model, paths["fp32"])
+    onnx.save(quantize(model), paths["int8"])
+    for path in paths.values():
+        print(f"{path}: {path.stat().st_size:,} bytes")
 
 
 def _verify(arguments: argparse.Namespace) -> None:
     checkpoint = _checkpoint(arguments)
     test = _load(arguments.data, "test")
-    verification = verify(checkpoint.build(), checkpoint.build_tokenizer(), _onnx_path(arguments), test)
-    verification.save(_verification_path(arguments))
-    for name, difference in verification.differences.items():
-        print(f"largest difference, {name}: {difference:.1e}")
-    for name, value in verification.metrics.items():
-        print(f"test {name}: {value:.4f}")
+    verifications, probabilities = verify(
+        checkpoint.build(), checkpoint.build_tokenizer(), _graph_paths(arguments), test
+    )
+    save_verifications(verifications, _verification_path(arguments))
+    np.save(_probabilities_path(arguments), probabilities)
+    for verification in verifications:
+        print(f"{verification.precision}, {verification.microseconds:.0f} us of CPU a test review")
+        for name, difference in verification.differences.items():
+            print(f"  largest difference, {name}: {difference:.1e}")
+        for name, value in verification.metrics.items():
+            print(f"  test {name}: {value:.4f}")
+        suite = verification.behaviour
+        print(f"  suite: {suite.short_texts:.1%} of short texts, {suite.pairs:.1%} of pairs")
+
+
+def _report(arguments: argparse.Namespace) -> None:
+    from export.report import write_report  # matplotlib, which nothing else needs
+
+    page = write_report(
+        Path(arguments.run),
+        load_verifications(_verification_path(arguments)),
+        np.load(_probabilities_path(arguments)),
+        _load(arguments.data, "test"),
+        arguments.baseline,
+        _teachers_path(arguments),
+    )
+    print(f"wrote {page}")
 
 
 def _bundle(arguments: argparse.Namespace) -> None:
+    tables = Path(arguments.run) / "report" / "tables.md"
     bundle = assemble(
         _free_destination(arguments),
         _checkpoint(arguments),
-        _onnx_path(arguments),
-        Verification.load(_verification_path(arguments)),
+        _graph_paths(arguments),
+        load_verifications(_verification_path(arguments)),
         _load(arguments.data, "train"),
         _load(arguments.data, "test"),
+        tables.read_text() if tables.exists() else "",
         arguments.replace,
     )
     print(f"wrote {bundle.path}")
@@ -172,9 +249,18 @@ def _checkpoint_path(arguments: argparse.Namespace) -> Path:
     return Path(arguments.run) / "checkpoint.pt"
 
 
-def _onnx_path(arguments: argparse.Namespace) -> Path:
-    return Path(arguments.run) / "model.onnx"
+def _graph_paths(arguments: argparse.Namespace) -> dict[Precision, Path]:
+    return {precision: Path(arguments.run) / name for precision, name in GRAPHS.items()}
 
 
 def _verification_path(arguments: argparse.Namespace) -> Path:
     return Path(arguments.run) / "verification.json"
+
+
+def _probabilities_path(arguments: argparse.Namespace) -> Path:
+    return Path(arguments.run) / "test_probabilities.npy"
+
+
+def _teachers_path(arguments: argparse.Namespace) -> Path:
+    soft_labels: Path = getattr(arguments, "soft_labels", TEACHING / "soft_labels.npz")
+    return soft_labels.with_name("teachers.json")

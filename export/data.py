@@ -1,7 +1,7 @@
 """The IMDB reviews (Maas et al., 2011): one loader, three sources.
 
-A source is the canonical archive `aclImdb_v1.tar.gz`, an unpacked `aclImdb/` folder, or a folder with
-`train.parquet` and `test.parquet`. All three give the same reviews in the same order.
+A source is the canonical archive `aclImdb_v1.tar.gz`, an unpacked `aclImdb/` folder, or a folder with `train.parquet`,
+`test.parquet` and `unsupervised.parquet`. All three give the same reviews in the same order.
 """
 
 import hashlib
@@ -22,10 +22,14 @@ from tqdm import tqdm
 ARCHIVE_URL = "https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz"
 ARCHIVE_SHA256 = "c40f74a18d3b61f90feba1e17730e0d38e8b97c05fde7008942e91923d1658fe"
 
-SplitName = Literal["train", "test"]
+SplitName = Literal["train", "test", "unsupervised"]
 
-# train/pos/200_8.txt: the split, the label, the id and the rating.
-_MEMBER = re.compile(r"(?:^|/)(train|test)/(neg|pos)/(\d+)_\d+\.txt$")
+UNLABELLED = -1
+BLOCKS = 10
+_LABELS = {"neg": 0, "pos": 1, "unsup": UNLABELLED}
+
+# train/pos/200_8.txt: the folder, the label, the id and the rating. The unlabelled reviews are in train/unsup.
+_MEMBER = re.compile(r"(?:^|/)(train|test)/(neg|pos|unsup)/(\d+)_\d+\.txt$")
 
 
 class DataError(Exception):
@@ -34,11 +38,11 @@ class DataError(Exception):
 
 @dataclass(frozen=True)
 class Reviews:
-    """Labelled reviews, negatives first, each label in the order of its ids; every field has one entry a review."""
+    """Reviews, negatives first, each label in the order of its ids; every field has one entry a review."""
 
     ids: npt.NDArray[np.int64]
     texts: list[str]
-    labels: npt.NDArray[np.int64]  # 1 positive, 0 negative
+    labels: npt.NDArray[np.int64]  # 1 positive, 0 negative, UNLABELLED
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -57,24 +61,42 @@ class Reviews:
 
 
 def load(source: Path, split: SplitName) -> Reviews:
-    """Reviews of the canonical train or test split. Raises DataError if the source cannot be read."""
+    """Reviews of the canonical train or test split, or the unlabelled ones. Raises DataError if it cannot read them."""
     rows = sorted(_rows(source, split))
     labels = np.array([label for label, _, _ in rows], dtype=np.int64)
-    if not 0 < labels.sum() < len(labels):
+    if split == "unsupervised":
+        if not rows:
+            raise DataError(f"{source} holds no unlabelled reviews")
+    elif not 0 < labels.sum() < len(labels):
         raise DataError(f"{source} holds no {split} reviews of both labels")
     return Reviews(np.array([number for _, number, _ in rows]), [text for _, _, text in rows], labels)
 
 
-def hold_out(reviews: Reviews, blocks: int = 10, block_size: int = 50) -> tuple[Reviews, Reviews]:
-    """Split train into (fit, validation), one part in `blocks` for validation.
+def hold_out(reviews: Reviews) -> tuple[Reviews, Reviews]:
+    """Split train into (fit, validation), a tenth for validation."""
+    held_out = film_blocks(reviews) == BLOCKS - 1
+    return reviews.take(~held_out), reviews.take(held_out)
+
+
+def join(first: Reviews, second: Reviews) -> Reviews:
+    """The reviews of both, in order."""
+    return Reviews(
+        np.concatenate([first.ids, second.ids]),
+        first.texts + second.texts,
+        np.concatenate([first.labels, second.labels]),
+    )
+
+
+def film_blocks(reviews: Reviews, block_size: int = 50) -> npt.NDArray[np.int64]:
+    """A number from 0 to BLOCKS - 1 for each review (n,), the same for nearly all reviews of one film.
 
     The archive keeps the reviews of one film (up to 30) next to each other, so whole blocks of ids move together:
-    validation then measures new films, as the test split does.
+    what is held out by them measures new films, as the test split does. The last block is the validation part.
     """
-    held_out = (reviews.ids // block_size) % blocks == blocks - 1
-    if not held_out.any() or held_out.all():  # fewer reviews than a block
-        held_out = np.arange(len(reviews)) % blocks == 0
-    return reviews.take(~held_out), reviews.take(held_out)
+    blocks = (reviews.ids // block_size) % BLOCKS
+    if len(np.unique(blocks)) < BLOCKS:  # fewer reviews than blocks take
+        blocks = BLOCKS - 1 - np.arange(len(reviews)) % BLOCKS
+    return blocks
 
 
 def download(destination: Path, url: str = ARCHIVE_URL, sha256: str = ARCHIVE_SHA256) -> None:
@@ -127,8 +149,8 @@ def _rows(source: Path, split: SplitName) -> Iterator[tuple[int, int, str]]:
     """(label, id, text) of every review of a split, in no particular order."""
     if (table := source / f"{split}.parquet").is_file():
         return _from_parquet(table)
-    if (source / split / "pos").is_dir():
-        return _from_folder(source / split)
+    if (source / "train" / "pos").is_dir():
+        return _from_folder(source, split)
     if source.is_file():
         return _from_archive(source, split)
     raise DataError(
@@ -138,22 +160,33 @@ def _rows(source: Path, split: SplitName) -> Iterator[tuple[int, int, str]]:
 
 
 def _from_parquet(table: Path) -> Iterator[tuple[int, int, str]]:
-    columns = parquet.read_table(table, columns=["label", "id", "text"]).to_pydict()
-    return zip(columns["label"], columns["id"], columns["text"], strict=True)
+    columns = parquet.read_table(table).to_pydict()
+    labels = columns.get("label", [UNLABELLED] * len(columns["id"]))
+    return zip(labels, columns["id"], columns["text"], strict=True)
 
 
-def _from_folder(folder: Path) -> Iterator[tuple[int, int, str]]:
-    for path in folder.glob("*/*.txt"):
-        if match := _MEMBER.search(path.as_posix()):
-            yield int(match[2] == "pos"), int(match[3]), path.read_text(encoding="utf-8")
+def _from_folder(folder: Path, split: SplitName) -> Iterator[tuple[int, int, str]]:
+    for path in folder.glob("*/*/*.txt"):
+        if review := _review_of(path.as_posix(), split):
+            yield *review, path.read_text(encoding="utf-8")
 
 
 def _from_archive(archive: Path, split: SplitName) -> Iterator[tuple[int, int, str]]:
     try:
         with tarfile.open(archive) as members:
             for member in members:
-                match = _MEMBER.search(member.name)
-                if match and match[1] == split and (file := members.extractfile(member)):
-                    yield int(match[2] == "pos"), int(match[3]), file.read().decode("utf-8")
+                review = _review_of(member.name, split)
+                if review and (file := members.extractfile(member)):
+                    yield *review, file.read().decode("utf-8")
     except (tarfile.TarError, EOFError) as error:
         raise DataError(f"{archive} is no complete tar archive: {error}; delete it and download it again") from error
+
+
+def _review_of(name: str, split: SplitName) -> tuple[int, int] | None:
+    """(label, id) of the review that a file of this name holds, if the split has it."""
+    match = _MEMBER.search(name)
+    if not match:
+        return None
+    folder, label = match[1], _LABELS[match[2]]
+    found = "unsupervised" if label == UNLABELLED else folder
+    return (label, int(match[3])) if found == split else None

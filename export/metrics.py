@@ -2,6 +2,8 @@
 
 import numpy as np
 import numpy.typing as npt
+from scipy.optimize import minimize_scalar
+from scipy.special import expit, logit
 
 
 def classification_metrics(
@@ -26,3 +28,14 @@ def expected_calibration_error(
     which = np.minimum((probabilities * bins).astype(int), bins - 1)
     gaps = np.bincount(which, probabilities - labels, minlength=bins)  # per bin: reviews x (predicted - observed)
     return float(np.abs(gaps).sum() / len(labels))
+
+
+def fit_temperature(probabilities: npt.NDArray[np.float64], labels: npt.NDArray[np.int64]) -> float:
+    """The number that logits must be divided by for the least log loss on these labels (Guo et al., 2017)."""
+    logits = logit(np.clip(probabilities, 1e-12, 1 - 1e-12))
+
+    def log_loss(log_temperature: float) -> float:
+        scaled = expit(logits / np.exp(log_temperature))
+        return classification_metrics(scaled, labels)["log_loss"]
+
+    return float(np.exp(minimize_scalar(log_loss, bounds=(-3, 3), method="bounded").x))

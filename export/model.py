@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 MEMORY = 40  # steps; 200 learns as fast and as well, but leaves short texts near 0.5
 
@@ -17,12 +18,14 @@ class ModelConfig:
     hidden_size: int = 100
     max_length: int = 500
     pad_id: int = 0
+    unk_id: int = 1
 
 
 @dataclass(frozen=True)
 class Dropout:
     """Shares dropped in training, by what is dropped; none at inference."""
 
+    word: float = 0.0  # tokens, replaced by the unknown token
     embedding: float = 0.0  # single values of single tokens
     channel: float = 0.0  # one value of the embedding, for all of a review's tokens
     state: float = 0.0  # values of the last state
@@ -31,28 +34,33 @@ class Dropout:
 class SentimentModel(nn.Module):
     """Reads a review from left to right; the LSTM's output at the last real token decides."""
 
-    def __init__(self, config: ModelConfig, dropout: Dropout | None = None) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        dropout = dropout or Dropout()
         self.config = config
         self.embedding = nn.Embedding(config.vocabulary_size, config.embedding_size, padding_idx=config.pad_id)
-        self.embedding_dropout = nn.Dropout(dropout.embedding)
-        self.channel_dropout = nn.Dropout1d(dropout.channel)
         self.lstm = nn.LSTM(config.embedding_size, config.hidden_size, batch_first=True)
-        self.state_dropout = nn.Dropout(dropout.state)
         self.dense = nn.Linear(config.hidden_size, 1)
         self._initialise()
 
     def forward(self, input_ids: Tensor, lengths: Tensor) -> Tensor:
         """Logits (batch,) of `input_ids` (batch, time), padded on the right, and `lengths` (batch,), all >= 1."""
-        embedded = self.embedding_dropout(self.embedding(input_ids))  # (batch, time, 32)
-        embedded = self.channel_dropout(embedded.transpose(1, 2)).transpose(1, 2)
-        # Padding comes after the last real token, so the states up to there never see it: taking the output at
-        # lengths - 1 is exact, and far faster than packed sequences.
-        outputs, _ = self.lstm(embedded)  # (batch, time, 100)
-        rows = torch.arange(len(lengths), device=lengths.device)
-        last = outputs[rows, lengths - 1]  # (batch, 100)
-        logits: Tensor = self.dense(self.state_dropout(last)).squeeze(1)  # (batch,)
+        states: Tensor = self.lstm(self.embedding(input_ids))[0]  # (batch, time, 100)
+        return self._decide(_last(states, lengths))
+
+    def read(self, input_ids: Tensor, lengths: Tensor, dropout: Dropout) -> tuple[Tensor, Tensor]:
+        """The same for training, and the logits (batch, time) after each token."""
+        hidden = (torch.rand(input_ids.shape, device=input_ids.device) < dropout.word) & (
+            input_ids != self.config.pad_id
+        )
+        embedded = self.embedding(input_ids.masked_fill(hidden, self.config.unk_id))  # (batch, time, 32)
+        embedded = functional.dropout(embedded, dropout.embedding, self.training)
+        embedded = functional.dropout1d(embedded.transpose(1, 2), dropout.channel, self.training).transpose(1, 2)
+        states: Tensor = self.lstm(embedded)[0]  # (batch, time, 100)
+        last = functional.dropout(_last(states, lengths), dropout.state, self.training)
+        return self._decide(last), self._decide(functional.dropout(states, dropout.state, self.training))
+
+    def _decide(self, states: Tensor) -> Tensor:
+        logits: Tensor = self.dense(states).squeeze(-1)
         return logits
 
     @torch.no_grad()
@@ -75,3 +83,11 @@ class SentimentModel(nn.Module):
         input_gate, forget_gate, _, _ = bias_ih.chunk(4)
         forget_gate.copy_(memory.log())
         input_gate.copy_(-memory.log())
+
+
+def _last(states: Tensor, lengths: Tensor) -> Tensor:
+    """States (batch, 100) at each text's last token, of states (batch, time, 100).
+
+    Padding comes after it, so the states up to there never see it: this is exact, and far faster than packed sequences.
+    """
+    return states[torch.arange(len(lengths), device=lengths.device), lengths - 1]

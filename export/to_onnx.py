@@ -23,8 +23,8 @@ OUTPUT = TensorSpec("positive_probability", "float32", ["batch", 1])
 Array = npt.NDArray[np.float32]
 
 
-def to_onnx(model: SentimentModel, temperature: float = 1.0) -> onnx.ModelProto:
-    """The model as one checked ONNX graph whose logit is divided by `temperature`."""
+def to_onnx(model: SentimentModel) -> onnx.ModelProto:
+    """The model as one checked ONNX graph."""
     config = model.config
     weights = {name: weight.detach().cpu().numpy() for name, weight in model.state_dict().items()}
     initializers = {
@@ -35,8 +35,8 @@ def to_onnx(model: SentimentModel, temperature: float = 1.0) -> onnx.ModelProto:
         "lstm.W": _reorder_gates(weights["lstm.weight_ih_l0"])[None],  # (1, 400, 32)
         "lstm.R": _reorder_gates(weights["lstm.weight_hh_l0"])[None],  # (1, 400, 100)
         "lstm.B": _bias(weights["lstm.bias_ih_l0"], weights["lstm.bias_hh_l0"])[None],  # (1, 800)
-        "dense.weight": weights["dense.weight"].T / np.float32(temperature),  # (100, 1)
-        "dense.bias": weights["dense.bias"] / np.float32(temperature),  # (1,)
+        "dense.weight": weights["dense.weight"].T,  # (100, 1)
+        "dense.bias": weights["dense.bias"],  # (1,)
     }
     nodes = [
         helper.make_node("Equal", ["input_ids", "pad_id"], ["is_pad"]),  # (batch, time)

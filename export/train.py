@@ -1,117 +1,88 @@
 """The training loop, top to bottom: data, batches, model, passes, checkpoints."""
 
-import os
+import hashlib
+import itertools
 import random
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
-from bundle.padding import pad
 from bundle.tokenizer import Tokenizer, TokenizerConfig
-from export.data import Reviews, hold_out
+from export.checkpoint import Checkpoint, save_atomically
+from export.contrast import Pair, load_bank
+from export.data import BLOCKS, Reviews, film_blocks, hold_out, join
+from export.examples import Batch, ContrastExamples, ReviewExamples
+from export.metrics import classification_metrics, fit_temperature
 from export.model import Dropout, ModelConfig, SentimentModel
+from export.predict import predict
+from export.recipes import TrainConfig
+from export.rules import RulePairs
+from export.soft_labels import SoftLabels
 from export.vocabulary import build_vocabulary
 
 Device = Literal["auto", "cpu", "cuda"]
 
 
 @dataclass(frozen=True)
-class TrainConfig:
-    """The recipe. A checkpoint carries it whole."""
+class Material:
+    """What there is to learn from: labelled reviews; for distilling, unlabelled ones and the teachers' soft labels."""
 
-    epochs: int = 4
-    batch_size: int = 32  # reviews
-    learning_rate: float = 2e-3  # peak; linear warm-up over 5% of the steps, then a cosine to zero
-    weight_decay: float = 0.1
-    word_dropout: float = 0.3  # share of tokens replaced by the unknown token, anew in each pass
-    embedding_dropout: float = 0.4
-    channel_dropout: float = 0.2
-    state_dropout: float = 0.5
-    clip_norm: float = 1.0
-    ema_decay: float = 0.998  # of the averaged weights, which are what is validated and kept
-    seed: int = 1
+    train: Reviews
+    unlabelled: Reviews | None = None
+    soft_labels: SoftLabels | None = None
 
-
-@dataclass
-class Checkpoint:
-    """A model and all that it takes to use it, explain it and go on training it."""
-
-    weights: dict[str, Tensor]
-    vocabulary: list[str]
-    tokenizer: TokenizerConfig
-    model: ModelConfig
-    train: TrainConfig
-    train_fingerprint: str  # SHA-256 of the training split's reviews
-    validation_accuracy: float
-    history: list[dict[str, float]] = field(default_factory=list)  # one entry a pass
-
-    def save(self, path: Path) -> None:
-        """Write atomically: the last good checkpoint stays until the new one is whole."""
-        _save_atomically(asdict(self), path)
-
-    @classmethod
-    def load(cls, path: Path) -> "Checkpoint":
-        """Read a checkpoint. Raises FileNotFoundError where there is none."""
-        return cls.from_dict(torch.load(path, map_location="cpu", weights_only=True))
-
-    @classmethod
-    def from_dict(cls, fields: dict[str, Any]) -> "Checkpoint":
-        """The inverse of `dataclasses.asdict`."""
-        configs = {"tokenizer": TokenizerConfig, "model": ModelConfig, "train": TrainConfig}
-        return cls(**fields | {name: config(**fields[name]) for name, config in configs.items()})
-
-    def build(self) -> SentimentModel:
-        """The trained module, in evaluation mode."""
-        model = SentimentModel(self.model)
-        model.load_state_dict(self.weights)
-        return model.eval()
-
-    def build_tokenizer(self) -> Tokenizer:
-        """The tokenizer that the model was trained with."""
-        return Tokenizer(self.vocabulary, self.tokenizer)
+    def fingerprint(self) -> str:
+        """SHA-256 of all of it."""
+        digest = hashlib.sha256(self.train.fingerprint().encode())
+        if self.soft_labels is not None:
+            digest.update(self.soft_labels.digest().encode())
+        return digest.hexdigest()
 
 
 def train(
-    reviews: Reviews,
-    checkpoint_path: Path,
-    config: TrainConfig,
-    vocabulary_size: int = ModelConfig.vocabulary_size,
-    device: Device = "auto",
-    resume: bool = False,
+    material: Material, checkpoint_path: Path, config: TrainConfig, device: Device = "auto", resume: bool = False
 ) -> Checkpoint:
-    """Train on a part of `reviews` and keep, at `checkpoint_path`, the pass that is best on the rest.
+    """Train, validate after every pass, and write the best pass to `checkpoint_path`; returns that checkpoint.
 
-    Beside it, `<name>.resume` holds the state after the last whole pass, for `resume=True`.
+    With `resume`, go on after the last whole pass; on the CPU the result is the same as if it had never stopped.
+    Raises ValueError if there is nothing to resume, or another recipe or data set.
     """
     torch.manual_seed(config.seed)
     rng = random.Random(config.seed)
     target = torch.device(pick_device(device))
 
     # The vocabulary, too, sees only what the model is fitted on.
-    fit, validation = hold_out(reviews)
-    vocabulary = build_vocabulary(fit.texts, vocabulary_size)
-    tokenizer = Tokenizer(vocabulary)
-    fit_ids, validation_ids = (_encode(tokenizer, part.texts) for part in (fit, validation))
+    fit, validation = hold_out(material.train)
+    pairs = load_bank() if config.contrast_batches else []
+    vocabulary = _vocabulary(fit, material.unlabelled, pairs, config.vocabulary_size)
+    tokenizer = Tokenizer(vocabulary, TokenizerConfig(truncation_side=config.truncation_side))
+    examples = _examples(material, fit, tokenizer, config.crop)
+    contrast = ContrastExamples(pairs, RulePairs(fit.texts), tokenizer)
+    validation_ids = [tokenizer.encode(text).input_ids for text in validation.texts]
 
     model_config = ModelConfig(vocabulary_size=len(vocabulary), max_length=tokenizer.config.max_length)
-    dropout = Dropout(config.embedding_dropout, config.channel_dropout, config.state_dropout)
-    model = SentimentModel(model_config, dropout).to(target)
-    average = get_ema_multi_avg_fn(config.ema_decay)  # type: ignore[no-untyped-call]
-    averaged = AveragedModel(model, multi_avg_fn=average)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-    steps = config.epochs * -(-len(fit) // config.batch_size)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, config.learning_rate, total_steps=steps, pct_start=0.05, cycle_momentum=False
+    model = SentimentModel(model_config).to(target)
+    dropout = Dropout(config.word_dropout, config.embedding_dropout, config.channel_dropout, config.state_dropout)
+    noise = Dropout(config.contrast_dropout / 2, embedding=config.contrast_dropout, state=config.contrast_dropout)
+    averaged = AveragedModel(model, avg_fn=_moving_average(config.ema_decay))
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, config.beta2)
     )
-    loss_of = nn.BCEWithLogitsLoss()
+    steps_per_pass = -(-len(examples) // config.batch_size)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer,
+        config.learning_rate,
+        total_steps=config.epochs * steps_per_pass,
+        pct_start=0.05,
+        cycle_momentum=False,
+    )
 
     best = Checkpoint(
         weights={},
@@ -119,7 +90,7 @@ def train(
         tokenizer=tokenizer.config,
         model=model_config,
         train=config,
-        train_fingerprint=reviews.fingerprint(),
+        material_fingerprint=material.fingerprint(),
         validation_accuracy=0.0,
     )
     stateful = {"model": model, "averaged": averaged, "optimizer": optimizer, "schedule": schedule}
@@ -130,17 +101,15 @@ def train(
 
     for epoch in range(len(best.history) + 1, config.epochs + 1):
         model.train()
-        bar = tqdm(list(_batches(fit_ids, config.batch_size, rng)), desc=f"pass {epoch}/{config.epochs}", disable=None)
+        batches = examples.batches(config.batch_size, rng)
+        bar = tqdm(batches, f"seed {config.seed}, pass {epoch}/{config.epochs}", steps_per_pass, disable=None)
         mean_loss = 0.0
-        for step, rows in enumerate(bar, start=1):
-            padded, row_lengths = pad([fit_ids[row] for row in rows], model_config.pad_id)
-            input_ids = torch.from_numpy(padded).to(target)  # (batch, time)
-            lengths = torch.from_numpy(row_lengths).to(target)  # (batch,)
-            labels = torch.from_numpy(fit.labels[rows]).to(target, torch.float32)  # (batch,)
-            input_ids = _drop_words(input_ids, config.word_dropout, tokenizer.config)
-            loss = loss_of(model(input_ids, lengths), labels)
+        for step, batch in enumerate(bar, start=1):
+            loss = _loss(model, batch, dropout, config.running_weight)
+            for pairs_batch in contrast.batches(config.batch_size, config.contrast_batches, rng):
+                loss = loss + config.contrast_weight / config.contrast_batches * _loss(model, pairs_batch, noise)
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
             optimizer.step()
             schedule.step()
@@ -149,15 +118,61 @@ def train(
             bar.set_postfix(loss=f"{mean_loss:.4f}", validation=f"{best.validation_accuracy:.4f}")
 
         probabilities = predict(averaged.module, validation_ids, model_config.pad_id)
-        accuracy = float(((probabilities >= 0.5) == validation.labels).mean())
-        tqdm.write(f"pass {epoch}: loss {mean_loss:.4f}, validation accuracy {accuracy:.4f}")
-        best.history.append({"epoch": epoch, "loss": mean_loss, "validation_accuracy": accuracy})
-        if accuracy > best.validation_accuracy:
-            weights = {name: weight.detach().cpu().clone() for name, weight in averaged.module.state_dict().items()}
-            best = replace(best, weights=weights, validation_accuracy=accuracy)
-        _save_atomically(_resume_state(best, stateful, rng), resume_path)
+        metrics = classification_metrics(probabilities, validation.labels)
+        best.history.append({"epoch": epoch, "loss": mean_loss, **{f"validation_{k}": v for k, v in metrics.items()}})
+        tqdm.write(f"seed {config.seed}, pass {epoch}: loss {mean_loss:.4f}, validation {metrics}")
+        if metrics["accuracy"] >= best.validation_accuracy:
+            best = replace(
+                best,
+                weights={name: weight.detach().cpu().clone() for name, weight in averaged.module.state_dict().items()},
+                temperature=fit_temperature(probabilities, validation.labels),
+                validation_accuracy=metrics["accuracy"],
+            )
+        save_atomically(_resume_state(best, stateful, rng), resume_path)
         best.save(checkpoint_path)
     return best
+
+
+def _loss(model: SentimentModel, batch: Batch, dropout: Dropout, running_weight: float = 0.0) -> Tensor:
+    """Cross-entropy (nats) after the last token, and `running_weight` times its mean over the places in between."""
+    device = next(model.parameters()).device
+    input_ids, lengths, targets, running_targets = (tensor.to(device) for tensor in batch)
+    logits, running_logits = model.read(input_ids, lengths, dropout)  # (batch,) and (batch, time)
+    loss = nn.functional.binary_cross_entropy_with_logits(logits, targets)
+    known = ~running_targets.isnan()  # (batch, time)
+    if running_weight and known.any():
+        each = nn.functional.binary_cross_entropy_with_logits(
+            running_logits, running_targets.nan_to_num(), reduction="none"
+        )
+        by_review = (each * known).sum(dim=1) / known.sum(dim=1).clamp(min=1)  # (batch,)
+        loss = loss + running_weight * by_review.mean()
+    return loss
+
+
+def _moving_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
+    """An exponential average that forgets faster at first, or the untrained weights would stay in it for long."""
+
+    def average(averaged: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
+        return torch.lerp(current, averaged, min(decay, (1 + int(count)) / (10 + int(count))))
+
+    return average
+
+
+def _vocabulary(fit: Reviews, unlabelled: Reviews | None, pairs: list[Pair], size: int) -> list[str]:
+    """Words of the bank count as if each were in fifteen reviews: they are few, and must be read."""
+    texts = fit.texts if unlabelled is None else [*fit.texts, *unlabelled.texts]
+    return build_vocabulary(
+        itertools.chain(texts, *([text for pair in pairs for text in pair] for _ in range(15))), size
+    )
+
+
+def _examples(material: Material, fit: Reviews, tokenizer: Tokenizer, crop: float) -> ReviewExamples:
+    if material.soft_labels is None or material.unlabelled is None:
+        return ReviewExamples(fit, tokenizer)
+    material.soft_labels.check(material.train, material.unlabelled)
+    held_out = film_blocks(material.train) == BLOCKS - 1
+    taught = np.append(~held_out, np.ones(len(material.unlabelled), dtype=bool))
+    return ReviewExamples(join(fit, material.unlabelled), tokenizer, material.soft_labels.take(taught), crop)
 
 
 def pick_device(device: Device) -> str:
@@ -165,53 +180,6 @@ def pick_device(device: Device) -> str:
     if device == "cuda" and not torch.cuda.is_available():
         raise ValueError("--device cuda, but torch sees no CUDA device; use --device cpu")
     return "cuda" if device == "cuda" or (device == "auto" and torch.cuda.is_available()) else "cpu"
-
-
-@torch.inference_mode()
-def predict(model: nn.Module, sequences: list[list[int]], pad_id: int, batch_size: int = 64) -> npt.NDArray[np.float64]:
-    """Probabilities (n,) of being positive, in the order given, computed in batches of like length."""
-    model.eval()
-    device = next(model.parameters()).device
-
-    def run(batch: list[list[int]]) -> npt.NDArray[np.float64]:
-        input_ids, lengths = (torch.from_numpy(array).to(device) for array in pad(batch, pad_id))
-        probabilities: npt.NDArray[np.float64] = torch.sigmoid(model(input_ids, lengths)).double().cpu().numpy()
-        return probabilities  # (batch,)
-
-    return by_length(run, sequences, batch_size)
-
-
-def by_length(
-    run: Callable[[list[list[int]]], npt.NDArray[np.float64]], sequences: list[list[int]], batch_size: int
-) -> npt.NDArray[np.float64]:
-    """What `run` says of each sequence (n,), in the order given, asked in batches of like length."""
-    order = sorted(range(len(sequences)), key=lambda row: len(sequences[row]))
-    answers = np.empty(len(sequences))
-    for start in tqdm(range(0, len(order), batch_size), desc="predict", leave=False, disable=None):
-        rows = order[start : start + batch_size]
-        answers[rows] = run([sequences[row] for row in rows])
-    return answers
-
-
-def _encode(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
-    return [tokenizer.encode(text).input_ids for text in tqdm(texts, desc="tokenize", leave=False, disable=None)]
-
-
-def _batches(sequences: list[list[int]], batch_size: int, rng: random.Random, pool: int = 50) -> Iterator[list[int]]:
-    """Rows of each batch: like lengths together within pools of random rows, the batches in random order."""
-    rows = list(range(len(sequences)))
-    rng.shuffle(rows)
-    batches: list[list[int]] = []
-    for start in range(0, len(rows), pool * batch_size):
-        chunk = sorted(rows[start : start + pool * batch_size], key=lambda row: len(sequences[row]))
-        batches += [chunk[first : first + batch_size] for first in range(0, len(chunk), batch_size)]
-    rng.shuffle(batches)
-    yield from batches
-
-
-def _drop_words(input_ids: Tensor, share: float, config: TokenizerConfig) -> Tensor:
-    dropped = (torch.rand(input_ids.shape, device=input_ids.device) < share) & (input_ids != config.pad_id)
-    return input_ids.masked_fill(dropped, config.unk_id)
 
 
 def _resume_state(best: Checkpoint, stateful: dict[str, Any], rng: random.Random) -> dict[str, Any]:
@@ -230,7 +198,7 @@ def _restore(path: Path, fresh: Checkpoint, stateful: dict[str, Any], rng: rando
     except FileNotFoundError as error:
         raise ValueError(f"nothing to resume: {path} does not exist") from error
     best = Checkpoint.from_dict(state["best"])
-    if (best.train, best.train_fingerprint) != (fresh.train, fresh.train_fingerprint):
+    if (best.train, best.material_fingerprint) != (fresh.train, fresh.material_fingerprint):
         raise ValueError(f"{path} comes from another recipe or data set; train without --resume")
     for name, part in stateful.items():
         part.load_state_dict(state[name])
@@ -238,10 +206,3 @@ def _restore(path: Path, fresh: Checkpoint, stateful: dict[str, Any], rng: rando
     rng.setstate((version, tuple(internal), gauss))
     torch.set_rng_state(state["torch_rng"])
     return best
-
-
-def _save_atomically(fields: dict[str, Any], path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".part")
-    torch.save(fields, partial)
-    os.replace(partial, path)

@@ -1,7 +1,8 @@
-"""Proves that the exported graph is the trained model: torch against onnxruntime, on real reviews."""
+"""Proves that the exported graphs are the trained model, and measures them on real reviews."""
 
 import hashlib
 import json
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -10,60 +11,77 @@ import numpy.typing as npt
 import onnxruntime
 from tqdm import tqdm
 
+from bundle.manifest import Precision
 from bundle.padding import pad
 from bundle.store import GoldenAnswer
 from bundle.tokenizer import Tokenizer
+from export import behaviour
+from export.behaviour import Behaviour
 from export.data import Reviews
 from export.golden_texts import GOLDEN_TEXTS
 from export.metrics import classification_metrics
 from export.model import SentimentModel
+from export.predict import by_length, predict
 from export.to_onnx import INPUT, OUTPUT
-from export.train import by_length, predict
 
 PARITY_TOLERANCE = 1e-5  # torch against onnxruntime: float32 sums in another order
 INVARIANCE_TOLERANCE = 1e-6  # onnxruntime against itself, the review padded or in other company
 PARITY_REVIEWS = 1_000
+
+# What int8 may cost against fp32 on the test reviews.
+ACCURACY_LOSS = 0.001
+FLIPS = 0.005
 
 Probabilities = npt.NDArray[np.float64]
 Sequences = list[list[int]]
 
 
 class VerificationError(Exception):
-    """The exported graph is not the trained model; names the check that failed."""
+    """An exported graph is not the trained model; names the check that failed."""
 
 
 @dataclass(frozen=True)
 class Verification:
-    """What was checked: the largest difference of a probability in each check, and the test split's figures."""
+    """What was checked and measured of one graph, the test split's figures among it."""
 
-    differences: dict[str, float]
-    metrics: dict[str, float]
-    golden: list[GoldenAnswer]
+    precision: Precision
     model_sha256: str
-
-    def save(self, path: Path) -> None:
-        """Write as JSON."""
-        path.write_text(json.dumps(asdict(self), indent=2) + "\n")
+    differences: dict[str, float]  # largest difference of a probability in each check
+    metrics: dict[str, float]
+    behaviour: Behaviour
+    microseconds: float  # of CPU a test review on one core, in batches of like length
+    golden: list[GoldenAnswer]
 
     @classmethod
-    def load(cls, path: Path) -> "Verification":
-        """Read what `save` wrote."""
-        fields = json.loads(path.read_text())
-        return cls(**fields | {"golden": [GoldenAnswer(**answer) for answer in fields["golden"]]})
+    def from_dict(cls, fields: dict[str, object]) -> "Verification":
+        """The inverse of `dataclasses.asdict`."""
+        golden = [GoldenAnswer(**answer) for answer in fields["golden"]]  # type: ignore[attr-defined]
+        suite = Behaviour(**fields["behaviour"])  # type: ignore[arg-type]
+        return cls(**fields | {"golden": golden, "behaviour": suite})  # type: ignore[arg-type]
+
+
+def save_verifications(verifications: list[Verification], path: Path) -> None:
+    """Write as JSON."""
+    path.write_text(json.dumps([asdict(verification) for verification in verifications], indent=2) + "\n")
+
+
+def load_verifications(path: Path) -> list[Verification]:
+    """Read what `save_verifications` wrote."""
+    return [Verification.from_dict(fields) for fields in json.loads(path.read_text())]
 
 
 class OnnxModel:
-    """The graph in onnxruntime on one core."""
+    """A graph in onnxruntime on one core, behind its tokenizer."""
 
-    def __init__(self, path: Path, pad_id: int) -> None:
+    def __init__(self, path: Path, tokenizer: Tokenizer) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        self._pad_id = pad_id
+        self._tokenizer = tokenizer
 
     def run(self, sequences: Sequences, length: int | None = None) -> Probabilities:
         """Probabilities (batch,) of one batch, padded to `length` or the longest."""
-        input_ids, _ = pad(sequences, self._pad_id, length)
+        input_ids, _ = pad(sequences, self._tokenizer.config.pad_id, length)
         (probabilities,) = self._session.run([OUTPUT.name], {INPUT.name: input_ids})  # (batch, 1)
         flat: Probabilities = probabilities[:, 0].astype(np.float64)
         return flat
@@ -72,28 +90,89 @@ class OnnxModel:
         """Probabilities (n,) in the order given, computed in batches of like length."""
         return by_length(self.run, sequences, batch_size)
 
+    def score(self, texts: list[str]) -> Probabilities:
+        """Probabilities (n,) of texts."""
+        return self.predict([self._tokenizer.encode(text).input_ids for text in texts])
 
-def verify(model: SentimentModel, tokenizer: Tokenizer, onnx_path: Path, test: Reviews) -> Verification:
-    """Run every check. Raises VerificationError on the first that fails."""
-    model_sha256 = hashlib.sha256(onnx_path.read_bytes()).hexdigest()
-    graph = OnnxModel(onnx_path, tokenizer.config.pad_id)
+    def timed(self, sequences: Sequences) -> tuple[Probabilities, float]:
+        """What `predict` says, and the microseconds of CPU that a sequence took."""
+        started = time.process_time()
+        probabilities = self.predict(sequences)
+        return probabilities, (time.process_time() - started) * 1e6 / len(sequences)
+
+
+def verify(
+    model: SentimentModel, tokenizer: Tokenizer, graphs: dict[Precision, Path], test: Reviews
+) -> tuple[list[Verification], Probabilities]:
+    """Run every check of every graph, fp32 first. Raises VerificationError on the first that fails.
+
+    Returns what was found, and the fp32 graph's probabilities (reviews,) of the test reviews.
+    """
     sequences = [
         tokenizer.encode(text).input_ids for text in tqdm(test.texts, desc="tokenize test", leave=False, disable=None)
     ]
-    by_torch, by_graph = predict(model, sequences, tokenizer.config.pad_id), graph.predict(sequences)
+    exact = OnnxModel(graphs["fp32"], tokenizer)
+    probabilities, microseconds = exact.timed(sequences)
+    differences = _parity(model, exact, tokenizer, sequences, probabilities, test.labels)
+    verifications = [_verified("fp32", graphs, tokenizer, sequences, probabilities, microseconds, differences, test)]
+    if "int8" in graphs:
+        rounded, microseconds = OnnxModel(graphs["int8"], tokenizer).timed(sequences)
+        differences = _quantization_loss(probabilities, rounded, test.labels)
+        verifications.append(_verified("int8", graphs, tokenizer, sequences, rounded, microseconds, differences, test))
+    return verifications, probabilities
 
+
+def _verified(
+    precision: Precision,
+    graphs: dict[Precision, Path],
+    tokenizer: Tokenizer,
+    sequences: Sequences,
+    probabilities: Probabilities,
+    microseconds: float,
+    differences: dict[str, float],
+    test: Reviews,
+) -> Verification:
+    graph = OnnxModel(graphs[precision], tokenizer)
     every = len(sequences) // PARITY_REVIEWS or 1
     sample = sequences[::every][:PARITY_REVIEWS]
+    return Verification(
+        precision=precision,
+        model_sha256=hashlib.sha256(graphs[precision].read_bytes()).hexdigest(),
+        differences=differences | _padding_and_company(graph, sample, tokenizer.config.max_length),
+        metrics=classification_metrics(probabilities, test.labels),
+        behaviour=behaviour.measure(graph.score),
+        microseconds=microseconds,
+        golden=_golden(graph, tokenizer),
+    )
+
+
+def _parity(
+    model: SentimentModel,
+    graph: OnnxModel,
+    tokenizer: Tokenizer,
+    sequences: Sequences,
+    by_graph: Probabilities,
+    labels: npt.NDArray[np.int64],
+) -> dict[str, float]:
+    by_torch = predict(model, sequences, tokenizer.config.pad_id)
+    accuracies = [classification_metrics(each, labels)["accuracy"] for each in (by_graph, by_torch)]
     differences = {
         "torch, test reviews": _at_most(PARITY_TOLERANCE, "torch, test reviews", by_torch, by_graph),
         "torch, every length": _every_length(model, graph, tokenizer),
-        **_padding_and_company(graph, sample, tokenizer.config.max_length),
     }
-    metrics = classification_metrics(by_graph, test.labels)
-    torch_accuracy = classification_metrics(by_torch, test.labels)["accuracy"]
-    if metrics["accuracy"] != torch_accuracy:
-        raise VerificationError(f"accuracy is {metrics['accuracy']} in onnxruntime, {torch_accuracy} in torch")
-    return Verification(differences, metrics, _golden(graph, tokenizer), model_sha256)
+    if accuracies[0] != accuracies[1]:
+        raise VerificationError(f"accuracy is {accuracies[0]} in onnxruntime, {accuracies[1]} in torch")
+    return differences
+
+
+def _quantization_loss(exact: Probabilities, rounded: Probabilities, labels: npt.NDArray[np.int64]) -> dict[str, float]:
+    lost = float(((exact >= 0.5) == labels).mean() - ((rounded >= 0.5) == labels).mean())
+    flips = float(((exact >= 0.5) != (rounded >= 0.5)).mean())
+    if not lost <= ACCURACY_LOSS:
+        raise VerificationError(f"int8 loses {lost:.2%} of accuracy, more than {ACCURACY_LOSS:.2%}")
+    if not flips <= FLIPS:
+        raise VerificationError(f"int8 turns {flips:.2%} of the answers around, more than {FLIPS:.2%}")
+    return {"fp32, test reviews": float(np.abs(exact - rounded).max()), "fp32, share of answers flipped": flips}
 
 
 def _every_length(model: SentimentModel, graph: OnnxModel, tokenizer: Tokenizer) -> float:

@@ -44,6 +44,9 @@ class Settings:
     execution_provider: Literal["auto", "cpu", "cuda"] = _setting(
         "auto", "where the model runs; auto takes CUDA if it can be used, cuda refuses to start without"
     )
+    precision: Literal["auto", "fp32", "int8"] = _setting(
+        "auto", "number format of the model; auto takes the one that its bundle names for where it runs"
+    )
     max_batch_size: int = _setting(8, "most reviews run together; a CPU gains nothing from more", least=1)
     max_batch_tokens: int = _setting(4096, "most tokens run together, padding included", least=500)
     max_queue_size: int = _setting(2048, "most reviews waiting; one more is refused", least=1)

@@ -77,7 +77,7 @@ class Metrics:
         probability = "sentiment_positive_probability"
         self.positive_probability = histogram(probability, "Answer for one review.", buckets=PROBABILITIES)
 
-        model = ["name", "version", "sha256"]
+        model = ["name", "version", "precision", "sha256"]
         self.model_info = gauge("sentiment_model_info", "1 for the model being served.", model)
         provider = "sentiment_execution_provider_info"
         self.provider_info = gauge(

@@ -59,7 +59,11 @@ class Server:
 
             bundle = await asyncio.to_thread(self._load_bundle)
             engine = await asyncio.to_thread(
-                Engine, bundle, settings.execution_provider, settings.padding == "max_length"
+                Engine,
+                bundle,
+                settings.execution_provider,
+                settings.padding == "max_length",
+                settings.precision,
             )
             self._build(bundle, engine)
             self.batching = asyncio.create_task(self._batcher.run(), name="batcher")
@@ -97,7 +101,7 @@ class Server:
         self._batcher = Batcher(queue, engine, metrics, settings.max_batch_size, settings.max_batch_tokens)
         limits = Limits(settings.max_text_bytes, settings.max_texts)
         scorer = Scorer(bundle.tokenizer, bundle.manifest.threshold, queue, limits, metrics)
-        self._servicer = SentimentServicer(scorer, bundle.manifest, engine.provider, metrics)
+        self._servicer = SentimentServicer(scorer, bundle.manifest, engine.graph.variant, engine.provider, metrics)
         sentiment_pb2_grpc.add_SentimentServiceServicer_to_server(self._servicer, self._grpc)
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
@@ -129,14 +133,16 @@ class Server:
             await self._health.set(name, status)
 
     def _describe(self, bundle: Bundle, engine: Engine) -> None:
-        manifest, requested = bundle.manifest, self.settings.execution_provider
-        self.metrics.model_info.labels(manifest.name, manifest.version, manifest.files[bundle.model_path.name]).set(1)
+        manifest, requested, variant = bundle.manifest, self.settings.execution_provider, engine.graph.variant
+        sha256 = manifest.files[variant.model]
+        self.metrics.model_info.labels(manifest.name, manifest.version, variant.precision, sha256).set(1)
         self.metrics.provider_info.labels(requested, engine.provider).set(1)
         self.metrics.provider_fallback.set(engine.fell_back)
         host = self.settings.host
         logger.info(
-            "serving %s version %s on %s: gRPC on %s:%d, HTTP on %s:%d",
-            *(manifest.name, manifest.version, engine.provider, host, self.grpc_port, host, self.http_port),
+            "serving %s version %s in %s on %s: gRPC on %s:%d, HTTP on %s:%d",
+            *(manifest.name, manifest.version, variant.precision, engine.provider),
+            *(host, self.grpc_port, host, self.http_port),
         )
 
     def _is_ready(self) -> bool:

@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from bundle.manifest import Manifest
+from bundle.manifest import Manifest, Provider, Variant
 from service.classification import Classification
 from service.errors import Draining, Expired, InferenceError, InvalidRequest, QueueFull, RequestError
 from service.logs import RefusalLog
@@ -81,9 +81,12 @@ def _details(error: Exception) -> Iterator[Message]:
 class SentimentServicer(sentiment_pb2_grpc.SentimentServiceServicer):
     """Answers sentiment.v1.SentimentService."""
 
-    def __init__(self, scorer: Scorer, manifest: Manifest, provider: str, metrics: Metrics) -> None:
+    def __init__(
+        self, scorer: Scorer, manifest: Manifest, variant: Variant, provider: Provider, metrics: Metrics
+    ) -> None:
         self._scorer = scorer
         self._manifest = manifest
+        self._variant = variant
         self._provider = provider
         self._metrics = metrics
         self._refusals = RefusalLog(logger)
@@ -157,8 +160,9 @@ class SentimentServicer(sentiment_pb2_grpc.SentimentServiceServicer):
             max_length=manifest.tokenizer.max_length,
             vocabulary_size=manifest.architecture.vocabulary_size,
             threshold=manifest.threshold,
-            test_accuracy=manifest.metrics["accuracy"],
+            test_accuracy=self._variant.metrics["accuracy"],
             execution_provider=self._provider,
+            precision=self._variant.precision,
             max_text_bytes=limits.max_text_bytes,
             max_texts=limits.max_texts,
         )

@@ -282,6 +282,7 @@ class GetModelResponse(_message.Message):
     EXECUTION_PROVIDER_FIELD_NUMBER: _builtins.int
     MAX_TEXT_BYTES_FIELD_NUMBER: _builtins.int
     MAX_TEXTS_FIELD_NUMBER: _builtins.int
+    PRECISION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name of the model, such as "imdb-lstm"."""
     version: _builtins.str
@@ -300,6 +301,8 @@ class GetModelResponse(_message.Message):
     """Most bytes of UTF-8 that one text may have."""
     max_texts: _builtins.int
     """Most texts that one ClassifyBatchRequest may have."""
+    precision: _builtins.str
+    """Number format of the model that runs: "fp32" or "int8"."""
     def __init__(
         self,
         *,
@@ -312,10 +315,11 @@ class GetModelResponse(_message.Message):
         execution_provider: _builtins.str = ...,
         max_text_bytes: _builtins.int = ...,
         max_texts: _builtins.int = ...,
+        precision: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["execution_provider", b"execution_provider", "max_length", b"max_length", "max_text_bytes", b"max_text_bytes", "max_texts", b"max_texts", "name", b"name", "test_accuracy", b"test_accuracy", "threshold", b"threshold", "version", b"version", "vocabulary_size", b"vocabulary_size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["execution_provider", b"execution_provider", "max_length", b"max_length", "max_text_bytes", b"max_text_bytes", "max_texts", b"max_texts", "name", b"name", "precision", b"precision", "test_accuracy", b"test_accuracy", "threshold", b"threshold", "version", b"version", "vocabulary_size", b"vocabulary_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

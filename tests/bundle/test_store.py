@@ -8,7 +8,12 @@ from typing import Any
 import pytest
 
 from bundle.manifest import BundleError, Manifest
-from bundle.store import FILES, Bundle, find_version, load_bundle, save_bundle
+from bundle.store import Bundle, find_version, load_bundle, save_bundle
+
+FILES = [
+    *("model.onnx", "model.int8.onnx", "golden.json", "golden.int8.json"),
+    *("vocabulary.json", "MODEL_CARD.md"),
+]
 
 Change = Callable[[Any], Any]
 
@@ -42,9 +47,25 @@ def test_the_shipped_bundle_loads_and_says_what_the_contract_asks(shipped: Bundl
     assert manifest.architecture.output_shapes == {"embedding": ["?", 500, 32], "lstm": ["?", 100], "dense": ["?", 1]}
     assert manifest.tokenizer.max_length == 500
     assert manifest.labels == ["negative", "positive"]
-    assert manifest.metrics["accuracy"] >= 0.875
+    assert [variant.precision for variant in manifest.variants] == ["fp32", "int8"]
+    assert manifest.variants[0].metrics["accuracy"] >= 0.915
+    assert manifest.variants[1].metrics["accuracy"] >= 0.914
+    assert all(variant.metrics["expected_calibration_error"] <= 0.01 for variant in manifest.variants)
     assert set(manifest.files) == set(FILES)
-    assert len(shipped.golden) >= 20
+    assert all(len(graph.golden) >= 20 for graph in shipped.graphs)
+
+
+def test_the_plain_version_stays_to_compare_and_to_roll_back_to(shipped_path: Path) -> None:
+    plain = load_bundle(find_version(shipped_path.parent, "1"))
+    assert [variant.precision for variant in plain.manifest.variants] == ["fp32"]
+    assert plain.graph_for("cpu") is plain.graph_for("cuda")
+    with pytest.raises(BundleError, match="holds no int8 variant, only fp32"):
+        plain.graph("int8")
+
+
+def test_each_provider_has_its_variant(shipped: Bundle) -> None:
+    assert shipped.graph_for("cpu").variant.precision == "int8"
+    assert shipped.graph_for("cuda").variant.precision == "fp32"
 
 
 @pytest.mark.parametrize("name", [*FILES, "manifest.json"])
@@ -72,7 +93,7 @@ def test_a_truncated_manifest_is_named(copy: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda manifest: manifest | {"format_version": 2}, "has format_version 2; this code reads 1"),
+        (lambda manifest: manifest | {"format_version": 1}, "has format_version 1; this code reads 2"),
         (lambda manifest: [manifest], "has format_version None"),
         (lambda manifest: without(manifest, "threshold"), "lacks threshold"),
         (lambda manifest: manifest | {"colour": "red"}, "has unknown colour"),
@@ -82,6 +103,8 @@ def test_a_truncated_manifest_is_named(copy: Path) -> None:
         (lambda manifest: manifest | {"files": without(manifest["files"], "golden.json")}, "lists no golden.json"),
         (lambda manifest: within(manifest, "tokenizer", {"truncation_side": "top"}), "is 'top', not one of"),
         (lambda manifest: within(manifest, "tokenizer", {"version": 99}), "is made for tokenizer version 99"),
+        (lambda manifest: manifest | {"variants": manifest["variants"][:1]}, "must name one variant for cpu, not 0"),
+        (lambda manifest: manifest | {"variants": manifest["variants"] * 2}, "must name one variant for cpu, not 2"),
     ],
 )
 def test_a_wrong_manifest_says_which_field(copy: Path, change: Change, reason: str) -> None:
@@ -93,7 +116,7 @@ def test_a_wrong_manifest_says_which_field(copy: Path, change: Change, reason: s
 @pytest.mark.parametrize(
     ("name", "change", "reason"),
     [
-        ("vocabulary.json", lambda tokens: tokens[:-1], "has 19999 tokens, the embedding has 20000 rows"),
+        ("vocabulary.json", lambda tokens: tokens[:-1], "has 29999 tokens, the embedding has 30000 rows"),
         ("vocabulary.json", lambda tokens: [*tokens[:-1], tokens[5]], "holds a token twice"),
         ("vocabulary.json", lambda tokens: {"tokens": tokens}, "is not a list of tokens"),
         ("vocabulary.json", lambda tokens: [*tokens[:2], *reversed(tokens[2:])], "reads other input_ids"),
@@ -108,12 +131,13 @@ def test_files_that_do_not_fit_each_other_are_refused(copy: Path, name: str, cha
 
 
 def test_golden_answers_within_the_tolerance_pass_and_others_do_not(shipped: Bundle) -> None:
-    expected = [answer.positive_probability for answer in shipped.golden]
-    tolerance = shipped.manifest.golden_tolerance
-    shipped.check_golden([probability + 0.9 * tolerance for probability in expected])
+    graph = shipped.graph("fp32")
+    expected = [answer.positive_probability for answer in graph.golden]
+    tolerance = graph.variant.golden_tolerance
+    graph.check_golden([probability + 0.9 * tolerance for probability in expected])
     for wrong in (expected[0] + 1.1 * tolerance, float("nan")):
         with pytest.raises(BundleError, match=r"golden\.json: the model answers .* for 'I loved it\.'"):
-            shipped.check_golden([wrong, *expected[1:]])
+            graph.check_golden([wrong, *expected[1:]])
 
 
 def files_of(bundle: Bundle) -> dict[str, bytes]:
@@ -123,7 +147,7 @@ def files_of(bundle: Bundle) -> dict[str, bytes]:
 def test_a_saved_bundle_is_the_same_when_loaded(shipped: Bundle, tmp_path: Path) -> None:
     saved = save_bundle(tmp_path / "models" / "7", shipped.manifest, files_of(shipped))
     assert saved.manifest == shipped.manifest
-    assert saved.golden == shipped.golden
+    assert [graph.golden for graph in saved.graphs] == [graph.golden for graph in shipped.graphs]
     assert [path.name for path in (tmp_path / "models").iterdir()] == ["7"]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow
 import pyarrow.parquet
 
-Row = tuple[str, str, int, int, str]  # split, label, id, rating, text
+Row = tuple[str, str, int, int, str]  # folder, label, id, rating, text; unlabelled ones are in train/unsup
 
 _GOOD = ("wonderful", "moving", "funny", "a joy", "brilliant", "charming")
 _BAD = ("dull", "a mess", "lazy", "boring", "painful", "clumsy")
@@ -19,9 +19,10 @@ def rows(count: int = 80, seed: int = 0) -> list[Row]:
     """`count` reviews of each split, half of them positive, whose sentiment one phrase gives away."""
     rng = random.Random(seed)
     made: list[Row] = []
-    for split in ("train", "test"):
-        for number in range(count // 2):
-            for label, words, rating in (("neg", _BAD, 2), ("pos", _GOOD, 9)):
+    labelled = (("neg", _BAD, 2), ("pos", _GOOD, 9))
+    for split, kinds in (("train", labelled), ("test", labelled), ("train", (("unsup", _BAD + _GOOD, 0),))):
+        for number in range(count // len(kinds)):
+            for label, words, rating in kinds:
                 words_of_filler = rng.choices(_FILLER, k=rng.randrange(3, 30))
                 text = f"{' '.join(words_of_filler)}<br /><br />It was {rng.choice(words)}. \u00c9t\u00e9 {number}"
                 made.append((split, label, number, rating, text))
@@ -34,9 +35,6 @@ def as_folder(reviews: list[Row], folder: Path) -> Path:
         path = folder / "aclImdb" / split / label / f"{number}_{rating}.txt"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    unlabelled = folder / "aclImdb" / "train" / "unsup" / "0_0.txt"
-    unlabelled.parent.mkdir(parents=True)
-    unlabelled.write_text("not labelled")
     return folder / "aclImdb"
 
 
@@ -52,16 +50,15 @@ def as_archive(reviews: list[Row], folder: Path) -> Path:
 
 
 def as_parquet(reviews: list[Row], folder: Path) -> Path:
-    """train.parquet and test.parquet."""
-    for wanted in ("train", "test"):
-        chosen = [row for row in reviews if row[0] == wanted]
-        table = pyarrow.table(
-            {
-                "id": [number for _, _, number, _, _ in chosen],
-                "text": [text for *_, text in chosen],
-                "rating": [rating for _, _, _, rating, _ in chosen],
-                "label": [int(label == "pos") for _, label, *_ in chosen],
-            }
-        )
-        pyarrow.parquet.write_table(table, folder / f"{wanted}.parquet")
+    """train.parquet, test.parquet and unsupervised.parquet, which has neither rating nor label."""
+    for wanted in ("train", "test", "unsupervised"):
+        chosen = [row for row in reviews if wanted == ("unsupervised" if row[1] == "unsup" else row[0])]
+        columns: dict[str, list[int] | list[str]] = {
+            "id": [number for _, _, number, _, _ in chosen],
+            "text": [text for *_, text in chosen],
+        }
+        if wanted != "unsupervised":
+            columns["rating"] = [rating for _, _, _, rating, _ in chosen]
+            columns["label"] = [int(label == "pos") for _, label, *_ in chosen]
+        pyarrow.parquet.write_table(pyarrow.table(columns), folder / f"{wanted}.parquet")
     return folder

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export.data import DataError, Reviews, SplitName, download, hold_out, load
+from export.data import UNLABELLED, DataError, Reviews, SplitName, download, hold_out, load
 from tests.export.reviews import as_archive, as_folder, as_parquet, rows
 
 CONTENT = bytes(range(256)) * 4096
@@ -56,6 +56,14 @@ def test_three_sources_give_the_same_reviews(tmp_path: Path, split: SplitName) -
         assert other.texts == first.texts
         assert other.ids.tolist() == first.ids.tolist()
         assert other.fingerprint() == first.fingerprint()
+
+
+def test_three_sources_give_the_same_unlabelled_reviews(tmp_path: Path) -> None:
+    writers = (as_archive, as_folder, as_parquet)
+    first, *others = (load(write(rows(), tmp_path), "unsupervised") for write in writers)
+    assert len(first) == 80
+    assert set(first.labels) == {UNLABELLED}
+    assert all(other.texts == first.texts and other.ids.tolist() == first.ids.tolist() for other in others)
 
 
 def test_a_source_that_is_not_there_says_what_to_give(tmp_path: Path) -> None:

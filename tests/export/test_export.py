@@ -12,22 +12,30 @@ import onnx
 import pytest
 import torch
 
+from bundle.manifest import Precision
 from bundle.store import load_bundle
 from bundle.tokenizer import Tokenizer
-from export import train as training
+from export import checkpoint
+from export.checkpoint import Checkpoint
 from export.cli import main
 from export.data import Reviews, load
 from export.model import ModelConfig, SentimentModel
+from export.predict import predict
+from export.quantize import quantize
+from export.recipes import TrainConfig
 from export.summary import summary
 from export.to_onnx import to_onnx
-from export.train import Checkpoint, TrainConfig, predict, train
-from export.verify import Verification, VerificationError, verify
+from export.train import Material, train
+from export.verify import VerificationError, load_verifications, save_verifications, verify
 from export.vocabulary import build_vocabulary
 from service.engine import Engine
 from tests.export.reviews import as_parquet, rows
 
-QUICK = TrainConfig(epochs=3, batch_size=8, learning_rate=0.02, word_dropout=0.0, ema_decay=0.9)
-FLAGS = ["--epochs", "3", "--batch-size", "8", "--learning-rate", "0.02", "--word-dropout", "0", "--ema-decay", "0.9"]
+QUICK = TrainConfig(epochs=3, batch_size=8, learning_rate=0.02, word_dropout=0.0, ema_decay=0.9, vocabulary_size=50)
+FLAGS = [
+    *("--recipe", "plain", "--epochs", "3", "--batch-size", "8", "--learning-rate", "0.02"),
+    *("--word-dropout", "0", "--ema-decay", "0.9"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +46,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def reviews(data: Path) -> Reviews:
     return load(data, "train")
+
+
+@pytest.fixture(scope="module")
+def material(reviews: Reviews) -> Material:
+    return Material(reviews)
 
 
 @pytest.fixture
@@ -58,13 +71,15 @@ def test_all_of_it_makes_a_bundle_that_the_engine_serves(
     bundle = load_bundle(tmp_path / "models/imdb-lstm/2")
     assert load_bundle(tmp_path / "models/imdb-lstm/1").manifest.version == "1"
     assert bundle.manifest.dataset.train_reviews == 400
-    assert bundle.manifest.metrics["accuracy"] > 0.9  # one phrase gives the sentiment away
     card = (bundle.path / "MODEL_CARD.md").read_text()
-    assert f"{bundle.manifest.metrics['accuracy']:.2%}" in card
-    engine = Engine(bundle, "cpu")
     encode = bundle.tokenizer.encode
-    good, bad = engine.run([encode(f"I saw the film. It was {word}.").input_ids for word in ("brilliant", "boring")])
-    assert good > 0.5 > bad
+    for variant in bundle.manifest.variants:
+        assert variant.metrics["accuracy"] > 0.9  # one phrase gives the sentiment away
+        assert f"{variant.metrics['accuracy']:.2%}" in card
+        engine = Engine(bundle, "cpu", precision=variant.precision)
+        good, bad = engine.run([encode(f"I saw it. It was {word}.").input_ids for word in ("brilliant", "boring")])
+        assert good > 0.5 > bad
+    assert bundle.manifest.temperature != 1.0
     capsys.readouterr()
     assert main([*command, "--destination", "models/imdb-lstm/2"]) == 1
     assert "exists: give another --destination, or --replace" in capsys.readouterr().err
@@ -85,10 +100,10 @@ def test_a_graph_that_was_not_verified_is_not_bundled(
 
 @pytest.mark.parametrize("files", [2, 3], ids=["between two passes", "between the two files of a pass"])
 def test_training_twice_gives_the_same_model_and_resuming_the_same_as_never_stopping(
-    reviews: Reviews, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: int
+    material: Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: int
 ) -> None:
-    whole = train(reviews, tmp_path / "whole.pt", QUICK, 50, "cpu")
-    save = training._save_atomically
+    whole = train(material, tmp_path / "whole.pt", QUICK, "cpu")
+    save = checkpoint.save_atomically
     saved: list[Path] = []
 
     def stop_in_time(fields: dict[str, object], path: Path) -> None:
@@ -97,34 +112,36 @@ def test_training_twice_gives_the_same_model_and_resuming_the_same_as_never_stop
         saved.append(path)
         save(fields, path)
 
-    monkeypatch.setattr(training, "_save_atomically", stop_in_time)
+    monkeypatch.setattr("export.train.save_atomically", stop_in_time)
+    monkeypatch.setattr("export.checkpoint.save_atomically", stop_in_time)
     with pytest.raises(KeyboardInterrupt):
-        train(reviews, tmp_path / "parts.pt", QUICK, 50, "cpu")
+        train(material, tmp_path / "parts.pt", QUICK, "cpu")
     monkeypatch.undo()
     assert len(Checkpoint.load(tmp_path / "parts.pt").history) == 1
-    resumed = train(reviews, tmp_path / "parts.pt", QUICK, 50, "cpu", resume=True)
+    resumed = train(material, tmp_path / "parts.pt", QUICK, "cpu", resume=True)
     assert resumed.history == whole.history
     assert all(torch.equal(resumed.weights[name], weight) for name, weight in whole.weights.items())
 
 
-def test_a_checkpoint_carries_all_that_it_takes(reviews: Reviews, tmp_path: Path) -> None:
-    trained = train(reviews, tmp_path / "a.pt", dataclasses.replace(QUICK, epochs=1), 50, "cpu")
+def test_a_checkpoint_carries_all_that_it_takes(material: Material, tmp_path: Path) -> None:
+    trained = train(material, tmp_path / "a.pt", dataclasses.replace(QUICK, epochs=1), "cpu")
     loaded = Checkpoint.load(tmp_path / "a.pt")
     assert dataclasses.replace(loaded, weights={}) == dataclasses.replace(trained, weights={})
     ids = [loaded.build_tokenizer().encode("a wonderful film").input_ids]
     assert predict(loaded.build(), ids, 0) == predict(trained.build(), ids, 0)
 
 
-def test_another_recipe_cannot_be_resumed(reviews: Reviews, tmp_path: Path) -> None:
+def test_another_recipe_cannot_be_resumed(material: Material, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="nothing to resume"):
-        train(reviews, tmp_path / "a.pt", QUICK, 50, "cpu", resume=True)
-    train(reviews, tmp_path / "a.pt", dataclasses.replace(QUICK, epochs=1), 50, "cpu")
+        train(material, tmp_path / "a.pt", QUICK, "cpu", resume=True)
+    train(material, tmp_path / "a.pt", dataclasses.replace(QUICK, epochs=1), "cpu")
     with pytest.raises(ValueError, match="comes from another recipe"):
-        train(reviews, tmp_path / "a.pt", QUICK, 50, "cpu", resume=True)
+        train(material, tmp_path / "a.pt", QUICK, "cpu", resume=True)
 
 
 def test_ctrl_c_leaves_the_last_good_checkpoint(data: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "export", "train", "--data", str(data), "--run", str(tmp_path), "--epochs", "999"]
+    flags = ["--data", str(data), "--run", str(tmp_path), "--recipe", "plain", "--epochs", "999"]
+    command = [sys.executable, "-m", "export", "train", *flags]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 90
         while not (tmp_path / "checkpoint.pt").exists():
@@ -140,7 +157,7 @@ def test_ctrl_c_leaves_the_last_good_checkpoint(data: Path, tmp_path: Path) -> N
 def test_cuda_that_is_not_there_is_an_error(capsys: pytest.CaptureFixture[str], data: Path) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a CUDA device")
-    assert main(["train", "--data", str(data), "--device", "cuda"]) == 1
+    assert main(["train", "--data", str(data), "--recipe", "plain", "--device", "cuda"]) == 1
     assert "torch sees no CUDA device; use --device cpu" in capsys.readouterr().err
 
 
@@ -170,22 +187,29 @@ def test_verify_measures_what_it_says(
 ) -> None:
     model, tokenizer = small
     onnx.save(to_onnx(model), tmp_path / "model.onnx")
-    verification = verify(model, tokenizer, tmp_path / "model.onnx", reviews)
-    assert len(verification.differences) == 6
-    assert max(verification.differences.values()) <= 1e-5
-    probabilities = predict(model, [tokenizer.encode(text).input_ids for text in reviews.texts], 0)
-    assert verification.metrics["accuracy"] == np.mean((probabilities >= 0.5) == reviews.labels)
-    verification.save(tmp_path / "verification.json")
-    assert Verification.load(tmp_path / "verification.json") == verification
+    onnx.save(quantize(to_onnx(model)), tmp_path / "model.int8.onnx")
+    graphs: dict[Precision, Path] = {"fp32": tmp_path / "model.onnx", "int8": tmp_path / "model.int8.onnx"}
+    verifications, probabilities = verify(model, tokenizer, graphs, reviews)
+    assert [len(each.differences) for each in verifications] == [6, 6]
+    assert max(verifications[0].differences.values()) <= 1e-5
+    by_torch = predict(model, [tokenizer.encode(text).input_ids for text in reviews.texts], 0)
+    assert probabilities == pytest.approx(by_torch, abs=1e-5)
+    assert verifications[0].metrics["accuracy"] == np.mean((by_torch >= 0.5) == reviews.labels)
+    save_verifications(verifications, tmp_path / "verification.json")
+    assert load_verifications(tmp_path / "verification.json") == verifications
 
 
 def test_verify_refuses_another_model_s_graph(
     small: tuple[SentimentModel, Tokenizer], reviews: Reviews, tmp_path: Path
 ) -> None:
     model, tokenizer = small
-    onnx.save(to_onnx(model, temperature=1.001), tmp_path / "model.onnx")
+    with torch.no_grad():
+        model.dense.bias.add_(0.001)
+    onnx.save(to_onnx(model), tmp_path / "model.onnx")
+    with torch.no_grad():
+        model.dense.bias.sub_(0.001)
     with pytest.raises(VerificationError, match="torch, test reviews: probabilities differ by"):
-        verify(model, tokenizer, tmp_path / "model.onnx", reviews)
+        verify(model, tokenizer, {"fp32": tmp_path / "model.onnx"}, reviews)
 
 
 def test_verify_refuses_a_graph_that_reads_padding(
@@ -197,7 +221,7 @@ def test_verify_refuses_a_graph_that_reads_padding(
     lstm.input[4] = ""  # no sequence_lens
     onnx.save(graph, tmp_path / "model.onnx")
     with pytest.raises(VerificationError, match="probabilities differ by"):
-        verify(model, tokenizer, tmp_path / "model.onnx", reviews)
+        verify(model, tokenizer, {"fp32": tmp_path / "model.onnx"}, reviews)
 
 
 def test_the_vocabulary_is_ranked_by_frequency_then_code_point() -> None:

@@ -61,31 +61,40 @@ def test_other_tensors_than_the_manifest_says_are_refused(
     shipped: Bundle, changes: dict[str, Any], reason: str
 ) -> None:
     bundle = dataclasses.replace(shipped, manifest=dataclasses.replace(shipped.manifest, **changes))
-    with pytest.raises(BundleError, match=rf"model\.onnx: {reason}"):
+    with pytest.raises(BundleError, match=rf"model\.int8\.onnx: {reason}"):
         Engine(bundle, "cpu")
 
 
 def test_other_embedding_rows_than_the_manifest_says_are_refused(shipped: Bundle) -> None:
-    architecture = dataclasses.replace(shipped.manifest.architecture, vocabulary_size=19_999)
+    architecture = dataclasses.replace(shipped.manifest.architecture, vocabulary_size=29_999)
     bundle = dataclasses.replace(shipped, manifest=dataclasses.replace(shipped.manifest, architecture=architecture))
-    with pytest.raises(BundleError, match=r"model\.onnx: has 20000 embedding rows, the manifest 19999"):
+    with pytest.raises(BundleError, match=r"model\.int8\.onnx: has 30000 embedding rows, the manifest 29999"):
         Engine(bundle, "cpu")
 
 
 def test_golden_answers_that_are_off_are_refused(shipped: Bundle) -> None:
-    off = dataclasses.replace(shipped.golden[0], positive_probability=0.5)
-    with pytest.raises(BundleError, match=r"golden\.json: the model answers"):
-        Engine(dataclasses.replace(shipped, golden=[off, *shipped.golden[1:]]), "cpu")
+    fp32, int8 = shipped.graphs
+    off = dataclasses.replace(int8.golden[0], positive_probability=0.5)
+    spoilt = dataclasses.replace(int8, golden=[off, *int8.golden[1:]])
+    with pytest.raises(BundleError, match=r"golden\.int8\.json: the model answers"):
+        Engine(dataclasses.replace(shipped, graphs=[fp32, spoilt]), "cpu")
+
+
+def test_the_precision_is_the_bundle_s_choice_unless_asked_for(shipped: Bundle) -> None:
+    assert Engine(shipped, "cpu").graph.variant.precision == "int8"
+    assert Engine(shipped, "cpu", precision="fp32").graph.variant.precision == "fp32"
 
 
 def test_a_file_that_is_no_model_is_refused(shipped: Bundle, tmp_path: Path) -> None:
-    (tmp_path / "model.onnx").write_bytes(b"not a model")
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"not a model")
+    graphs = [dataclasses.replace(graph, path=path) for graph in shipped.graphs]
     with pytest.raises(BundleError, match=r"model\.onnx: cannot be loaded by onnxruntime"):
-        Engine(dataclasses.replace(shipped, path=tmp_path), "cpu")
+        Engine(dataclasses.replace(shipped, graphs=graphs), "cpu")
 
 
 def test_the_graph_is_one_standard_lstm_with_its_weights_inside(shipped: Bundle, tmp_path: Path) -> None:
-    model = onnx.load(shutil.copy(shipped.model_path, tmp_path))
+    model = onnx.load(shutil.copy(shipped.graph("fp32").path, tmp_path))
     kinds = [node.op_type for node in model.graph.node]
     assert kinds.count("LSTM") == 1
     assert not {"Loop", "Scan", "If"} & set(kinds)

@@ -74,7 +74,7 @@ async def in_flight(server: Server, count: int) -> None:
 
 
 async def test_golden_answers_come_back_by_every_method(stub: "Stub", shipped: Bundle) -> None:
-    golden = shipped.golden
+    golden = shipped.graph_for("cpu").golden
 
     async def requests() -> AsyncIterator[pb.ClassifyStreamRequest]:
         for index, answer in enumerate(golden):
@@ -102,7 +102,8 @@ async def test_a_classification_says_what_was_read(stub: "Stub") -> None:
 async def test_get_model_describes_model_and_limits(stub: "Stub", server: Server, shipped: Bundle) -> None:
     model = await stub.GetModel(pb.GetModelRequest())
     assert (model.name, model.version, model.max_length) == ("imdb-lstm", shipped.manifest.version, 500)
-    assert model.test_accuracy == shipped.manifest.metrics["accuracy"]
+    variant = shipped.graph_for("cpu").variant
+    assert (model.precision, model.test_accuracy) == (variant.precision, variant.metrics["accuracy"])
     assert (model.max_texts, model.max_text_bytes) == (server.settings.max_texts, server.settings.max_text_bytes)
 
 

@@ -1,0 +1,62 @@
+"""A trained model on disk."""
+
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bundle.tokenizer import Tokenizer, TokenizerConfig
+from export.model import ModelConfig, SentimentModel
+from export.recipes import TrainConfig
+
+
+@dataclass
+class Checkpoint:
+    """A model and all that it takes to use it, explain it and go on training it."""
+
+    weights: dict[str, Tensor]
+    vocabulary: list[str]
+    tokenizer: TokenizerConfig
+    model: ModelConfig
+    train: TrainConfig
+    material_fingerprint: str  # SHA-256 of all that was learnt from
+    validation_accuracy: float
+    temperature: float = 1.0  # that divides the logit, so that probabilities are calibrated on the validation part
+    history: list[dict[str, float]] = field(default_factory=list)  # one entry a pass
+
+    def save(self, path: Path) -> None:
+        """Write atomically: the last good checkpoint stays until the new one is whole."""
+        save_atomically(asdict(self), path)
+
+    @classmethod
+    def load(cls, path: Path) -> "Checkpoint":
+        """Read a checkpoint. Raises FileNotFoundError where there is none."""
+        return cls.from_dict(torch.load(path, map_location="cpu", weights_only=True))
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> "Checkpoint":
+        """The inverse of `dataclasses.asdict`."""
+        configs = {"tokenizer": TokenizerConfig, "model": ModelConfig, "train": TrainConfig}
+        return cls(**fields | {name: config(**fields[name]) for name, config in configs.items()})
+
+    def build(self) -> SentimentModel:
+        """The trained module, in evaluation mode, its logits already divided by the temperature."""
+        model = SentimentModel(self.model)
+        scaled = {name: self.weights[name] / self.temperature for name in ("dense.weight", "dense.bias")}
+        model.load_state_dict(self.weights | scaled)
+        return model.eval()
+
+    def build_tokenizer(self) -> Tokenizer:
+        """The tokenizer that the model was trained with."""
+        return Tokenizer(self.vocabulary, self.tokenizer)
+
+
+def save_atomically(fields: dict[str, Any], path: Path) -> None:
+    """Write what torch can save: the old file stays until the new one is whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".part")
+    torch.save(fields, partial)
+    os.replace(partial, path)
