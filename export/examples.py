@@ -22,8 +22,9 @@ POOL = 50  # batches that are sorted by length together, so that like lengths me
 SHORTEST_CROP, LONGEST_CROP = 8, 250  # tokens
 
 RULES = 0.4  # share of the contrast pairs that are made by rule
-JOINED = 0.4  # share of the contrast bank's sentences that come with another one
-SHORT = 30  # tokens, roughly, of what may be joined
+PARAGRAPHS = 0.25  # share of the others that are longer than SHORT
+JOINED = 0.4  # share of what is shorter that comes with another sentence
+SHORT = 150  # characters
 CERTAINTY = 0.985  # what to answer where a label is beyond doubt
 
 
@@ -109,8 +110,9 @@ class ContrastExamples:
     """Sides of contrast pairs, now and then behind another sentence whose verdict agrees or loses."""
 
     def __init__(self, pairs: list[Pair], rules: RulePairs, tokenizer: Tokenizer) -> None:
-        self._pairs, self._rules, self._tokenizer = pairs, rules, tokenizer
-        self._short = [pair for pair in pairs if max(map(len, pair)) < 5 * SHORT]
+        self._rules, self._tokenizer = rules, tokenizer
+        self._short = [pair for pair in pairs if max(map(len, pair)) < SHORT]
+        self._long = [pair for pair in pairs if max(map(len, pair)) >= SHORT]
 
     def batches(self, batch_size: int, count: int, rng: random.Random) -> list[Batch]:
         """`count` batches, like lengths together."""
@@ -123,8 +125,8 @@ class ContrastExamples:
         if rng.random() < RULES:
             text = self._rules.draw(rng)[side]
         else:
-            text = rng.choice(self._pairs)[side]
-        if len(text) < 5 * SHORT and rng.random() < JOINED:
+            text = rng.choice(self._long if rng.random() < PARAGRAPHS else self._short)[side]
+        if len(text) < SHORT and rng.random() < JOINED:
             text = self._join(text, side, rng)
         ids = np.array(self._tokenizer.encode(text).input_ids, dtype=np.int64)
         return Example(ids, 1 - CERTAINTY if side else CERTAINTY)
