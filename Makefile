@@ -41,7 +41,7 @@ format: $(DEV)/.ready ## rewrite the code in the project's style
 proto: $(DEV)/.ready ## regenerate service/pb from protos/
 	$(DEV)/bin/python protos/generate.py
 
-train: $(DEV)/.ready ## train, export, verify and write the next models/imdb-lstm/<version> (DATA=PATH, ARGS="--replace ...")
+train: $(DEV)/.ready ## train, export, verify and write the next models/imdb-lstm/<version> (DATA=PATH, ARGS="--seeds 3 ...")
 	$(DEV)/bin/review-sentiment-export all --data $(DATA) $(ARGS)
 
 up: ## build the images and start service, Prometheus and Grafana

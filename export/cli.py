@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import functools
 import sys
+import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -77,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
 
     add("data", _data, "Fetch the reviews if they are not there, and count them.")
     _add_soft_labels(add("teach", _teach, "Fit the teachers, and write down what they say of every review."))
-    _add_recipe(add("train", _train, "Train, keeping the pass that is best on held-out films."))
+    _add_recipe(add("train", _train, "Train, keeping the pass with the least log loss on held-out films."))
     add("summary", _summary, "Print the layers, their output shapes and parameters.")
     add("onnx", _onnx, "Export the checkpoint to ONNX, in fp32 and int8.")
     add("verify", _verify, "Prove that the ONNX graphs are the trained model, measure them, write golden answers.")
@@ -102,12 +103,15 @@ def _add_recipe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=int, help="train so many, side by side, and keep the best on held-out films")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="(%(default)s)")
     parser.add_argument("--resume", action="store_true", help="go on after the last whole pass")
+    hints = typing.get_type_hints(TrainConfig)
     for field in dataclasses.fields(TrainConfig):
-        flag, defaults = (
+        defaults = dict.fromkeys(str(getattr(recipe, field.name)) for recipe in RECIPES.values())
+        parser.add_argument(
             "--" + field.name.replace("_", "-"),
-            [str(getattr(one, field.name)) for one in RECIPES.values()],
+            type=type(field.default),
+            choices=typing.get_args(hints[field.name]) or None,  # of a Literal
+            help=f"({' or '.join(defaults)}, by recipe)",
         )
-        parser.add_argument(flag, type=type(field.default), help=f"({' or '.join(dict.fromkeys(defaults))}, by recipe)")
 
 
 def _add_baseline(parser: argparse.ArgumentParser) -> None:

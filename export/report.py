@@ -64,7 +64,7 @@ def write_report(
     behaviours |= {f"student, {each.precision}": each.behaviour for each in verifications}
     comparison = Table(
         "Side by side, on the canonical test reviews",
-        ["model", "accuracy", "log loss", "calibration error", "short texts", "pairs", "bytes", "us a review"],
+        ["model", "accuracy", "log loss", "calibration", "short texts", "pairs: both, each", "bytes", "us a review"],
         [*_teachers(teachers), *baseline_rows, *(_student(run, each) for each in verifications)],
     )
     tables = [comparison, _seeds(seeds, test), _suite(behaviours)]
@@ -93,7 +93,7 @@ def _baseline(path: Path, test: Reviews) -> tuple[list[list[str]], dict[str, Beh
     model = OnnxModel(graph.path, bundle.tokenizer)
     found, microseconds = model.timed([bundle.tokenizer.encode(text).input_ids for text in test.texts])
     suite = behaviour.measure(model.score)
-    name = f"version {bundle.manifest.version}, fp32"
+    name = f"plain recipe (version {bundle.manifest.version}), fp32"
     metrics = classification_metrics(found, test.labels)
     return [_row(name, metrics, suite, graph.path.stat().st_size, microseconds)], {name: suite}
 
@@ -113,7 +113,7 @@ def _row(name: str, metrics: dict[str, float], suite: Behaviour | None, size: in
         f"{metrics['log_loss']:.4f}",
         f"{metrics['expected_calibration_error']:.4f}",
         f"{suite.short_texts:.1%}" if suite else "-",
-        f"{suite.pairs:.1%}" if suite else "-",
+        f"{suite.pairs:.1%}, {suite.pair_members:.1%}" if suite else "-",
         f"{size:,}",
         f"{microseconds:.0f}",
     ]

@@ -28,7 +28,7 @@ def train_seeds(
             for seed, path in enumerate(paths, start=1)
         ]
         trained = [job.result() for job in jobs]
-    best = max(range(seeds), key=lambda index: trained[index].validation_accuracy)
+    best = min(range(seeds), key=lambda index: min(one["validation_log_loss"] for one in trained[index].history))
     shutil.copyfile(paths[best], run / "checkpoint.pt")
     return trained[best]
 

@@ -5,7 +5,8 @@
 
 Every labelled review is judged by models that were fitted on other films; the validation part is judged by all of them
 and fitted by none. The unlabelled reviews are twice as many as the labelled ones, and teach the weights of n-grams that
-those lack. The test reviews are judged too, for the record, and fitted by nobody.
+those lack: the second model is fitted once, to first labels alone, so a review's own label reaches it only by way of
+what the others' judges made of it. The test reviews are judged too, for the record, and fitted by nobody.
 """
 
 import json
@@ -110,13 +111,13 @@ def teach(train: Reviews, unlabelled: Reviews, test: Reviews) -> tuple[SoftLabel
 
     first = pupils.cross_fit(fit_hard)
     ngram_bytes = (8 + 4) * len(ngrams)  # a key and a weight
-    report("n-grams, hard labels", first, ngram_bytes, ngram_seconds)
+    report("NB-weighted logistic regression on n-grams", first, ngram_bytes, ngram_seconds)
     second = _fit_soft(pupils, matrix, first).log_odds(matrix)
-    report("n-grams, soft labels of all reviews", second, ngram_bytes, ngram_seconds)
+    report("the same on soft labels of all reviews", second, ngram_bytes, ngram_seconds)
 
     vectors, vector_bytes, vector_seconds = _document_vectors(pupils, first)
     third = pupils.cross_fit(lambda fitted: _fit_vectors(vectors, pupils.labels, fitted))
-    report("document vectors", third, vector_bytes, vector_seconds)
+    report("document vectors, logistic regression", third, vector_bytes, vector_seconds)
 
     blend = pupils.calibrate(np.stack([second, third], axis=1))
     report("blend of the last two: the teacher", blend, ngram_bytes + vector_bytes, ngram_seconds + vector_seconds)

@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import random
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -64,7 +65,7 @@ def train(
     vocabulary = _vocabulary(fit, material.unlabelled, pairs, config.vocabulary_size)
     tokenizer = Tokenizer(vocabulary, TokenizerConfig(truncation_side=config.truncation_side))
     examples = _examples(material, fit, tokenizer, config.crop)
-    contrast = ContrastExamples(pairs, RulePairs(fit.texts), tokenizer)
+    contrast = ContrastExamples(pairs, RulePairs(fit.texts if pairs else []), tokenizer)
     validation_ids = [tokenizer.encode(text).input_ids for text in validation.texts]
 
     model_config = ModelConfig(vocabulary_size=len(vocabulary), max_length=tokenizer.config.max_length)
@@ -120,8 +121,10 @@ def train(
         probabilities = predict(averaged.module, validation_ids, model_config.pad_id)
         metrics = classification_metrics(probabilities, validation.labels)
         best.history.append({"epoch": epoch, "loss": mean_loss, **{f"validation_{k}": v for k, v in metrics.items()}})
-        tqdm.write(f"seed {config.seed}, pass {epoch}: loss {mean_loss:.4f}, validation {metrics}")
-        if metrics["accuracy"] >= best.validation_accuracy:
+        told = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+        tqdm.write(f"seed {config.seed}, pass {epoch}: loss {mean_loss:.4f}, validation {told}", file=sys.stderr)
+        # The log loss chooses, as it wavers less than the accuracy does from pass to pass.
+        if metrics["log_loss"] == min(entry["validation_log_loss"] for entry in best.history):
             best = replace(
                 best,
                 weights={name: weight.detach().cpu().clone() for name, weight in averaged.module.state_dict().items()},
@@ -159,11 +162,10 @@ def _moving_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Te
 
 
 def _vocabulary(fit: Reviews, unlabelled: Reviews | None, pairs: list[Pair], size: int) -> list[str]:
-    """Words of the bank count as if each were in fifteen reviews: they are few, and must be read."""
-    texts = fit.texts if unlabelled is None else [*fit.texts, *unlabelled.texts]
-    return build_vocabulary(
-        itertools.chain(texts, *([text for pair in pairs for text in pair] for _ in range(15))), size
-    )
+    """A word of the bank counts as if it were in fifteen reviews: the bank is small, and must be read whole."""
+    reviews = fit.texts if unlabelled is None else [*fit.texts, *unlabelled.texts]
+    sides = [side for pair in pairs for side in pair]
+    return build_vocabulary(itertools.chain(reviews, *[sides] * 15), size)
 
 
 def _examples(material: Material, fit: Reviews, tokenizer: Tokenizer, crop: float) -> ReviewExamples:
@@ -198,7 +200,7 @@ def _restore(path: Path, fresh: Checkpoint, stateful: dict[str, Any], rng: rando
     except FileNotFoundError as error:
         raise ValueError(f"nothing to resume: {path} does not exist") from error
     best = Checkpoint.from_dict(state["best"])
-    if (best.train, best.material_fingerprint) != (fresh.train, fresh.material_fingerprint):
+    if any(getattr(best, part) != getattr(fresh, part) for part in ("train", "material_fingerprint", "vocabulary")):
         raise ValueError(f"{path} comes from another recipe or data set; train without --resume")
     for name, part in stateful.items():
         part.load_state_dict(state[name])
