@@ -78,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
 
     add("data", _data, "Fetch the reviews if they are not there, and count them.")
     _add_soft_labels(add("teach", _teach, "Fit the teachers, and write down what they say of every review."))
-    _add_recipe(add("train", _train, "Train, keeping the pass with the least log loss on held-out films."))
+    _add_recipe(add("train", _train, "Train on all films but the held-out ones, which tell how well."))
     add("summary", _summary, "Print the layers, their output shapes and parameters.")
     add("onnx", _onnx, "Export the checkpoint to ONNX, in fp32 and int8.")
     add("verify", _verify, "Prove that the ONNX graphs are the trained model, measure them, write golden answers.")

@@ -17,7 +17,10 @@ from export.train import Device, Material, train
 def train_seeds(
     material: Material, run: Path, config: TrainConfig, seeds: int, device: Device = "auto", resume: bool = False
 ) -> Checkpoint:
-    """Train seeds 1 to `seeds` into `run/seed-N/`; the best on validation is returned, and `run/checkpoint.pt`."""
+    """Train seeds 1 to `seeds` into `run/seed-N/`; returns the one with the least log loss on validation.
+
+    That one is `run/checkpoint.pt`, too.
+    """
     paths = [seed_path(run, seed) for seed in range(1, seeds + 1)]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     workers = min(seeds, cores)
@@ -28,7 +31,7 @@ def train_seeds(
             for seed, path in enumerate(paths, start=1)
         ]
         trained = [job.result() for job in jobs]
-    best = min(range(seeds), key=lambda index: min(one["validation_log_loss"] for one in trained[index].history))
+    best = min(range(seeds), key=lambda index: trained[index].history[-1]["validation_log_loss"])
     shutil.copyfile(paths[best], run / "checkpoint.pt")
     return trained[best]
 

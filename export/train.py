@@ -50,10 +50,11 @@ class Material:
 def train(
     material: Material, checkpoint_path: Path, config: TrainConfig, device: Device = "auto", resume: bool = False
 ) -> Checkpoint:
-    """Train, validate after every pass, and write the best pass to `checkpoint_path`; returns that checkpoint.
+    """Train, validate and write `checkpoint_path` after every pass; returns the last checkpoint.
 
-    With `resume`, go on after the last whole pass; on the CPU the result is the same as if it had never stopped.
-    Raises ValueError if there is nothing to resume, or another recipe or data set.
+    The last pass is the one to keep: the learning rate has come down to zero, and choosing among passes by validation
+    would choose its noise. With `resume`, go on after the last whole pass; on the CPU the result is the same as if it
+    had never stopped. Raises ValueError if there is nothing to resume, or another recipe or data set.
     """
     torch.manual_seed(config.seed)
     rng = random.Random(config.seed)
@@ -85,7 +86,7 @@ def train(
         cycle_momentum=False,
     )
 
-    best = Checkpoint(
+    checkpoint = Checkpoint(
         weights={},
         vocabulary=vocabulary,
         tokenizer=tokenizer.config,
@@ -97,10 +98,10 @@ def train(
     stateful = {"model": model, "averaged": averaged, "optimizer": optimizer, "schedule": schedule}
     resume_path = checkpoint_path.with_name(checkpoint_path.name + ".resume")
     if resume:
-        best = _restore(resume_path, best, stateful, rng)
-        best.save(checkpoint_path)  # the one there is older if the last run ended between the two files
+        checkpoint = _restore(resume_path, checkpoint, stateful, rng)
+        checkpoint.save(checkpoint_path)  # the one there is older if the last run ended between the two files
 
-    for epoch in range(len(best.history) + 1, config.epochs + 1):
+    for epoch in range(len(checkpoint.history) + 1, config.epochs + 1):
         model.train()
         batches = examples.batches(config.batch_size, rng)
         bar = tqdm(batches, f"seed {config.seed}, pass {epoch}/{config.epochs}", steps_per_pass, disable=None)
@@ -116,24 +117,24 @@ def train(
             schedule.step()
             averaged.update_parameters(model)
             mean_loss += (loss.item() - mean_loss) / step
-            bar.set_postfix(loss=f"{mean_loss:.4f}", validation=f"{best.validation_accuracy:.4f}")
+            bar.set_postfix(loss=f"{mean_loss:.4f}", validation=f"{checkpoint.validation_accuracy:.4f}")
 
         probabilities = predict(averaged.module, validation_ids, model_config.pad_id)
         metrics = classification_metrics(probabilities, validation.labels)
-        best.history.append({"epoch": epoch, "loss": mean_loss, **{f"validation_{k}": v for k, v in metrics.items()}})
+        checkpoint.history.append(
+            {"epoch": epoch, "loss": mean_loss, **{f"validation_{k}": v for k, v in metrics.items()}}
+        )
         told = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
         tqdm.write(f"seed {config.seed}, pass {epoch}: loss {mean_loss:.4f}, validation {told}", file=sys.stderr)
-        # The log loss chooses, as it wavers less than the accuracy does from pass to pass.
-        if metrics["log_loss"] == min(entry["validation_log_loss"] for entry in best.history):
-            best = replace(
-                best,
-                weights={name: weight.detach().cpu().clone() for name, weight in averaged.module.state_dict().items()},
-                temperature=fit_temperature(probabilities, validation.labels),
-                validation_accuracy=metrics["accuracy"],
-            )
-        save_atomically(_resume_state(best, stateful, rng), resume_path)
-        best.save(checkpoint_path)
-    return best
+        checkpoint = replace(
+            checkpoint,
+            weights={name: weight.detach().cpu().clone() for name, weight in averaged.module.state_dict().items()},
+            temperature=fit_temperature(probabilities, validation.labels),
+            validation_accuracy=metrics["accuracy"],
+        )
+        save_atomically(_resume_state(checkpoint, stateful, rng), resume_path)
+        checkpoint.save(checkpoint_path)
+    return checkpoint
 
 
 def _loss(model: SentimentModel, batch: Batch, dropout: Dropout, running_weight: float = 0.0) -> Tensor:
@@ -184,27 +185,27 @@ def pick_device(device: Device) -> str:
     return "cuda" if device == "cuda" or (device == "auto" and torch.cuda.is_available()) else "cpu"
 
 
-def _resume_state(best: Checkpoint, stateful: dict[str, Any], rng: random.Random) -> dict[str, Any]:
+def _resume_state(checkpoint: Checkpoint, stateful: dict[str, Any], rng: random.Random) -> dict[str, Any]:
     states = {name: part.state_dict() for name, part in stateful.items()}
     return states | {
-        "best": asdict(best),
+        "checkpoint": asdict(checkpoint),
         "rng": rng.getstate(),
         "torch_rng": torch.get_rng_state(),
     }
 
 
 def _restore(path: Path, fresh: Checkpoint, stateful: dict[str, Any], rng: random.Random) -> Checkpoint:
-    """Load the state after the last whole pass into `stateful` and `rng`; returns the best checkpoint so far."""
+    """Load the state after the last whole pass into `stateful` and `rng`; returns its checkpoint."""
     try:
         state = torch.load(path, weights_only=True)
     except FileNotFoundError as error:
         raise ValueError(f"nothing to resume: {path} does not exist") from error
-    best = Checkpoint.from_dict(state["best"])
-    if any(getattr(best, part) != getattr(fresh, part) for part in ("train", "material_fingerprint", "vocabulary")):
+    last = Checkpoint.from_dict(state["checkpoint"])
+    if any(getattr(last, part) != getattr(fresh, part) for part in ("train", "material_fingerprint", "vocabulary")):
         raise ValueError(f"{path} comes from another recipe or data set; train without --resume")
     for name, part in stateful.items():
         part.load_state_dict(state[name])
     version, internal, gauss = state["rng"]
     rng.setstate((version, tuple(internal), gauss))
     torch.set_rng_state(state["torch_rng"])
-    return best
+    return last
