@@ -25,7 +25,7 @@ RULES = 0.4  # share of the contrast pairs that are made by rule
 PARAGRAPHS = 0.25  # share of the others that are longer than SHORT
 JOINED = 0.4  # share of what is shorter that comes with another sentence
 SHORT = 150  # characters
-CERTAINTY = 0.985  # what to answer where a label is beyond doubt
+CERTAINTY = 0.95  # what to answer where a label is beyond doubt
 
 
 class Batch(NamedTuple):
