@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import shutil
+import threading
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +26,7 @@ def train_seeds(
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     workers = min(seeds, cores)
     spawn = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
-    with ProcessPoolExecutor(workers, spawn, torch.set_num_threads, (max(1, cores // workers),)) as pool:
+    with ProcessPoolExecutor(workers, spawn, _begin_worker, (max(1, cores // workers),)) as pool:
         jobs = [
             pool.submit(train, material, path, replace(config, seed=seed), device, resume and _has_begun(path))
             for seed, path in enumerate(paths, start=1)
@@ -34,6 +35,14 @@ def train_seeds(
     best = min(range(seeds), key=lambda index: trained[index].history[-1]["validation_log_loss"])
     shutil.copyfile(paths[best], run / "checkpoint.pt")
     return trained[best]
+
+
+def _begin_worker(threads: int) -> None:
+    """Take so many threads, and end with the parent, even if that is killed."""
+    torch.set_num_threads(threads)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
 
 
 def seed_path(run: Path, seed: int) -> Path:
