@@ -40,9 +40,13 @@ def train_seeds(
 def _begin_worker(threads: int) -> None:
     """Take so many threads, and end with the parent, even if that is killed."""
     torch.set_num_threads(threads)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os._exit(1)
 
 
 def seed_path(run: Path, seed: int) -> Path:
