@@ -33,8 +33,8 @@ class TrainConfig:
 
 PLAIN = TrainConfig()
 
-# With labels for every prefix of 72,500 reviews there is nothing left to overfit: the model agrees with its teacher as
-# often on held-out films (95%) as on the others. So there is no dropout, and steps are as large as they can be.
+# With labels for every prefix of 72,500 reviews there is little left to overfit: the model agrees with its teacher as
+# often on held-out films as on the others. So there is no dropout, and steps are as large as they can be.
 DISTILLED = TrainConfig(
     epochs=4,
     batch_size=64,
