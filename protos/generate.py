@@ -12,6 +12,8 @@ from grpc_tools import protoc
 
 ROOT = Path(__file__).parent.parent
 PROTO = "sentiment.proto"
+BIN = Path(sys.executable).parent
+TYPE_PLUGINS = ("mypy", "mypy_grpc")
 # Where google/rpc and google/protobuf lie.
 IMPORTS = (f"-I{Path(google.rpc.__path__[0]).parent.parent}", f"-I{Path(grpc_tools.__path__[0]) / '_proto'}")
 GENERATED = ("sentiment_pb2.py", "sentiment_pb2.pyi", "sentiment_pb2_grpc.py", "sentiment_pb2_grpc.pyi")
@@ -24,8 +26,10 @@ def generate(destination: Path) -> None:
         # The documented mapping from a proto's folder to a Python package, so that no import needs patching.
         f"-Iservice/pb={ROOT / 'protos/sentiment/v1'}",
         *IMPORTS,
+        # By their place beside this interpreter, as its environment need not be on the path.
+        *(f"--plugin={BIN / f'protoc-gen-{kind}'}" for kind in TYPE_PLUGINS),
         *(f"--{kind}_out={destination}" for kind in ("python", "grpc_python")),
-        *(f"--{kind}_out=quiet:{destination}" for kind in ("mypy", "mypy_grpc")),
+        *(f"--{kind}_out=quiet:{destination}" for kind in TYPE_PLUGINS),
         f"service/pb/{PROTO}",
     ]
     if protoc.main(arguments):
