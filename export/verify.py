@@ -104,46 +104,33 @@ class OnnxModel:
 def verify(
     model: SentimentModel, tokenizer: Tokenizer, graphs: dict[Precision, Path], test: Reviews
 ) -> tuple[list[Verification], Probabilities]:
-    """Run every check of every graph, fp32 first. Raises VerificationError on the first that fails.
+    """Run every check of every graph, fp32 among them. Raises VerificationError on the first that fails.
 
     Returns what was found, and the fp32 graph's probabilities (reviews,) of the test reviews.
     """
     sequences = [
         tokenizer.encode(text).input_ids for text in tqdm(test.texts, desc="tokenize test", leave=False, disable=None)
     ]
-    exact = OnnxModel(graphs["fp32"], tokenizer)
-    probabilities, microseconds = exact.timed(sequences)
-    differences = _parity(model, exact, tokenizer, sequences, probabilities, test.labels)
-    verifications = [_verified("fp32", graphs, tokenizer, sequences, probabilities, microseconds, differences, test)]
-    if "int8" in graphs:
-        rounded, microseconds = OnnxModel(graphs["int8"], tokenizer).timed(sequences)
-        differences = _quantization_loss(probabilities, rounded, test.labels)
-        verifications.append(_verified("int8", graphs, tokenizer, sequences, rounded, microseconds, differences, test))
-    return verifications, probabilities
-
-
-def _verified(
-    precision: Precision,
-    graphs: dict[Precision, Path],
-    tokenizer: Tokenizer,
-    sequences: Sequences,
-    probabilities: Probabilities,
-    microseconds: float,
-    differences: dict[str, float],
-    test: Reviews,
-) -> Verification:
-    graph = OnnxModel(graphs[precision], tokenizer)
-    every = len(sequences) // PARITY_REVIEWS or 1
-    sample = sequences[::every][:PARITY_REVIEWS]
-    return Verification(
-        precision=precision,
-        model_sha256=hashlib.sha256(graphs[precision].read_bytes()).hexdigest(),
-        differences=differences | _padding_and_company(graph, sample, tokenizer.config.max_length),
-        metrics=classification_metrics(probabilities, test.labels),
-        behaviour=behaviour.measure(graph.score),
-        microseconds=microseconds,
-        golden=_golden(graph, tokenizer),
-    )
+    models = {precision: OnnxModel(path, tokenizer) for precision, path in graphs.items()}
+    found = {precision: graph.timed(sequences) for precision, graph in models.items()}
+    exact, _ = found["fp32"]
+    differences = {"fp32": _parity(model, models["fp32"], tokenizer, sequences, exact, test.labels)}
+    if "int8" in found:
+        differences["int8"] = _quantization_loss(exact, found["int8"][0], test.labels)
+    sample = sequences[:: len(sequences) // PARITY_REVIEWS or 1][:PARITY_REVIEWS]
+    verifications = [
+        Verification(
+            precision=precision,
+            model_sha256=hashlib.sha256(graphs[precision].read_bytes()).hexdigest(),
+            differences=differences[precision] | _padding_and_company(graph, sample, tokenizer.config.max_length),
+            metrics=classification_metrics(found[precision][0], test.labels),
+            behaviour=behaviour.measure(graph.score),
+            microseconds=found[precision][1],
+            golden=_golden(graph, tokenizer),
+        )
+        for precision, graph in models.items()
+    ]
+    return verifications, exact
 
 
 def _parity(
