@@ -78,6 +78,14 @@ def test_truncation_side(side: str, kept: list[int]) -> None:
     assert encoding.truncated
 
 
+def test_a_text_that_is_too_long_may_lose_its_middle() -> None:
+    words = [f"w{number}" for number in range(20)]
+    tokenizer = Tokenizer([PAD_TOKEN, UNK_TOKEN, *words], TokenizerConfig(max_length=8, truncation_side="middle"))
+    kept = [words.index(word) + 2 for word in ("w0", "w1", *words[14:])]  # a quarter from the beginning
+    assert tokenizer.encode(" ".join(words)).input_ids == kept
+    assert tokenizer.encode_whole(" ".join(words)) == list(range(2, 22))
+
+
 def test_exactly_max_length_is_not_truncated() -> None:
     assert not TOKENIZER.encode("a " * 500).truncated
 

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+from scipy.special import expit
 
-from export.metrics import classification_metrics, expected_calibration_error
+from export.metrics import classification_metrics, expected_calibration_error, fit_temperature
 
 
 def test_figures_of_a_small_example() -> None:
@@ -12,6 +13,14 @@ def test_figures_of_a_small_example() -> None:
 
 def test_certainty_does_not_make_the_loss_infinite() -> None:
     assert classification_metrics(np.array([1.0, 0.0]), np.array([0, 1]))["log_loss"] == pytest.approx(-np.log(1e-7))
+
+
+def test_the_temperature_undoes_what_made_probabilities_too_sure() -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, 50_000)
+    labels = (rng.random(50_000) < expit(logits)).astype(np.int64)
+    assert fit_temperature(expit(logits), labels) == pytest.approx(1, abs=0.03)
+    assert fit_temperature(expit(3 * logits), labels) == pytest.approx(3, abs=0.1)
 
 
 def test_calibration_is_the_gap_between_predicted_and_observed() -> None:
