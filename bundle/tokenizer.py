@@ -104,11 +104,13 @@ class Tokenizer:
         if truncated:
             head = int(_HEAD[self.config.truncation_side] * max_length)
             tokens = tokens[:head] + tokens[len(tokens) - (max_length - head) :]
-        look_up, unk_id = self._ids.get, self.config.unk_id
-        input_ids = [look_up(token, unk_id) for token in tokens]
-        return Encoding(input_ids, truncated, input_ids.count(unk_id))
+        input_ids = self._look_up(tokens)
+        return Encoding(input_ids, truncated, input_ids.count(self.config.unk_id))
 
     def encode_whole(self, text: str) -> list[int]:
         """Token ids of a text, however long it is: for training, which reads parts of it."""
+        return self._look_up(split(text))
+
+    def _look_up(self, tokens: list[str]) -> list[int]:
         look_up, unk_id = self._ids.get, self.config.unk_id
-        return [look_up(token, unk_id) for token in split(text)]
+        return [look_up(token, unk_id) for token in tokens]

@@ -85,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_baseline(add("report", _report, "Draw what was measured: tables and plots in one HTML page."))
     _add_destination(add("bundle", _bundle, "Write the bundle, whole or not at all."))
     everything = add("all", _all, "All of it: data, (teach,) train, onnx, verify, report, bundle.")
-    everything.add_argument("--teach", action="store_true", help="fit the teachers anew first: a quarter of an hour")
+    everything.add_argument("--teach", action="store_true", help="fit the teachers anew first: twenty minutes")
     _add_recipe(everything)
     _add_baseline(everything)
     _add_destination(everything)

@@ -49,9 +49,8 @@ class SentimentModel(nn.Module):
 
     def read(self, input_ids: Tensor, lengths: Tensor, dropout: Dropout) -> tuple[Tensor, Tensor]:
         """The same for training, and the logits (batch, time) after each token."""
-        hidden = (torch.rand(input_ids.shape, device=input_ids.device) < dropout.word) & (
-            input_ids != self.config.pad_id
-        )
+        hidden = torch.rand(input_ids.shape, device=input_ids.device) < dropout.word
+        hidden &= input_ids != self.config.pad_id
         embedded = self.embedding(input_ids.masked_fill(hidden, self.config.unk_id))  # (batch, time, 32)
         embedded = functional.dropout(embedded, dropout.embedding, self.training)
         embedded = functional.dropout1d(embedded.transpose(1, 2), dropout.channel, self.training).transpose(1, 2)

@@ -6,7 +6,6 @@ what the review has told so far.
 """
 
 import itertools
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -150,13 +149,11 @@ def log_count_ratio(matrix: sparse.csr_matrix, targets: Floats) -> npt.NDArray[n
     """log of (share of an n-gram in the positive class / in the negative class), counts smoothed by one (n-grams,)."""
     positive = matrix.T @ targets + 1
     negative = matrix.T @ (1 - targets) + 1
-    ratio: npt.NDArray[np.float32] = np.log((positive / positive.sum()) / (negative / negative.sum())).astype(
-        np.float32
-    )
-    return ratio
+    ratio = np.log((positive / positive.sum()) / (negative / negative.sum()))
+    return np.asarray(ratio, dtype=np.float32)
 
 
-def running_sum(values: Sequence[float] | Floats, corpus: Corpus) -> Floats:
+def running_sum(values: Floats, corpus: Corpus) -> Floats:
     """Sum of the values (tokens,) from the start of each review up to each token."""
     total = np.concatenate([[0.0], np.cumsum(values)])
     summed: Floats = total[1:] - total[corpus.offsets[:-1]][corpus.review_of]

@@ -20,10 +20,11 @@ Probabilities = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
 
 _BLUE, _ORANGE, _GREY = "#2f6db3", "#d9822b", "#9a9a9a"
+SIZE = (5.2, 4.2)  # inches
 LENGTH_EDGES = (0, 100, 150, 200, 250, 300, 400, 500, 10_000)  # tokens of the whole review
 
 
-def save(path: Path, draw: Callable[[Axes], None], size: tuple[float, float] = (5.2, 4.2)) -> None:
+def save(path: Path, draw: Callable[[Axes], None], size: tuple[float, float] = SIZE) -> None:
     """Draw on fresh axes and write a PNG."""
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.add_subplot()

@@ -1,6 +1,8 @@
-"""Many sequences through a model, in batches of like length."""
+"""Many sequences through a model, in batches of like length, and what that costs."""
 
+import time
 from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +11,8 @@ from torch import nn
 from tqdm import tqdm
 
 from bundle.padding import pad
+
+T = TypeVar("T")
 
 
 @torch.inference_mode()
@@ -35,3 +39,9 @@ def by_length(
         rows = order[start : start + batch_size]
         answers[rows] = run([sequences[row] for row in rows])
     return answers
+
+
+def timed(work: Callable[[], T]) -> tuple[T, float]:
+    """What `work` returns, and the seconds of CPU that it took."""
+    started = time.process_time()
+    return work(), time.process_time() - started

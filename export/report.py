@@ -2,15 +2,18 @@
 
 import html
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from bundle.manifest import BundleError
 from bundle.store import load_bundle
 from bundle.tokenizer import split
 from export import behaviour, plots
+from export.assemble import GRAPHS
 from export.behaviour import Behaviour
 from export.checkpoint import Checkpoint
 from export.data import Reviews
@@ -20,6 +23,7 @@ from export.seeds import load_seeds
 from export.verify import OnnxModel, Probabilities, Verification
 
 MISTAKES = 20
+WIDE = (7.2, 5.6)  # inches
 
 
 @dataclass(frozen=True)
@@ -99,8 +103,6 @@ def _baseline(path: Path, test: Reviews) -> tuple[list[list[str]], dict[str, Beh
 
 
 def _student(run: Path, verification: Verification) -> list[str]:
-    from export.assemble import GRAPHS
-
     size = (run / GRAPHS[verification.precision]).stat().st_size
     name = f"student, {verification.precision}"
     return _row(name, verification.metrics, verification.behaviour, size, verification.microseconds)
@@ -163,22 +165,26 @@ def _draw(
     """(file name, caption) of every picture."""
     labels = test.labels
     tokens = np.array([len(split(text)) for text in test.texts])
-    plots.save(folder / "roc.png", lambda axes: plots.roc(axes, probabilities, labels))
-    plots.save(folder / "reliability.png", lambda axes: plots.reliability(axes, probabilities, labels))
-    plots.save(folder / "length.png", lambda axes: plots.accuracy_by_length(axes, probabilities, labels, tokens))
-    plots.save(folder / "learning.png", lambda axes: plots.learning_curves(axes, seeds))
-    plots.save(folder / "histogram.png", lambda axes: plots.probability_histogram(axes, probabilities, labels))
-    plots.save(folder / "confusion.png", lambda axes: plots.confusion(axes, probabilities, labels))
-    plots.save(folder / "suite.png", lambda axes: plots.suite(axes, behaviours), (7.2, 5.6))
-    return [
-        ("roc.png", "Receiver operating characteristic"),
-        ("reliability.png", "Reliability: is a probability what it says?"),
-        ("length.png", "Accuracy by length; the number in a bar counts its reviews, the whisker is a standard error"),
-        ("learning.png", "Learning curves"),
-        ("histogram.png", "How sure the model is"),
-        ("confusion.png", "Confusion at the threshold of 0.5"),
-        ("suite.png", "The behavioural suite by group"),
+    pictures: list[tuple[str, str, Callable[[Axes], None]]] = [
+        ("roc", "Receiver operating characteristic", lambda axes: plots.roc(axes, probabilities, labels)),
+        (
+            "reliability",
+            "Reliability: is a probability what it says?",
+            lambda axes: plots.reliability(axes, probabilities, labels),
+        ),
+        (
+            "length",
+            "Accuracy by length; the number in a bar counts its reviews, the whisker is a standard error",
+            lambda axes: plots.accuracy_by_length(axes, probabilities, labels, tokens),
+        ),
+        ("learning", "Learning curves", lambda axes: plots.learning_curves(axes, seeds)),
+        ("histogram", "How sure the model is", lambda axes: plots.probability_histogram(axes, probabilities, labels)),
+        ("confusion", "Confusion at the threshold of 0.5", lambda axes: plots.confusion(axes, probabilities, labels)),
+        ("suite", "The behavioural suite by group", lambda axes: plots.suite(axes, behaviours)),
     ]
+    for name, _, draw in pictures:
+        plots.save(folder / f"{name}.png", draw, WIDE if name == "suite" else plots.SIZE)
+    return [(f"{name}.png", caption) for name, caption, _ in pictures]
 
 
 def _mistakes(probabilities: Probabilities, test: Reviews) -> Table:

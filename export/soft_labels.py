@@ -1,6 +1,6 @@
 """What the teachers say of every review, and after every few tokens of it: all that the student needs of them.
 
-A file of under two megabytes stands for all the teaching, so the student can be trained again without it.
+A file of two megabytes stands for all the teaching, so the student can be trained again without it.
 """
 
 import hashlib
@@ -31,9 +31,7 @@ class SoftLabels:
     """
 
     log_odds: Floats  # (reviews,) of a whole review
-    evidence: list[
-        Floats
-    ]  # for each review (places,): the sum after STRIDE, 2 x STRIDE, ... tokens, and after the last
+    evidence: list[Floats]  # of each review (places,): the sum after STRIDE, 2 x STRIDE, ... tokens and the last
     slopes: Floats  # (knots, 2): tokens read, slope
     fingerprint: str  # of the reviews
 

@@ -10,11 +10,9 @@ what the others' judges made of it. The test reviews are judged too, for the rec
 """
 
 import json
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,16 +24,16 @@ from export.data import BLOCKS, Reviews, film_blocks
 from export.document_vectors import DocumentVectors, Vectors
 from export.metrics import classification_metrics
 from export.ngrams import Corpus, NgramModel, Ngrams, fit_ngram_model, log_count_ratio, read_corpus, running_sum
+from export.predict import timed
 from export.soft_labels import SoftLabels, fingerprint, places
 
-T = TypeVar("T")
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 VALIDATION = BLOCKS - 1
 UNKNOWN = -1  # the block of a review without a label
 
-# Chosen by cross-fitting on the reviews that are fitted on, where n-grams and vectors get 90.8% each, together 91.4%.
+# Chosen by cross-fitting on the reviews that are fitted on; teaching/teachers.json has what they get there.
 HARD_STRENGTH, SOFT_STRENGTH, VECTOR_STRENGTH = 0.1, 0.5, 0.001
 LEANING = 0.5  # least log-count ratio, either way, of an n-gram that the document vectors learn
 KNOTS = (1, 2, 3, 5, 8, 12, 20, 30, 50, 80, 120, 200, 300, 400, 600)  # tokens read
@@ -72,9 +70,12 @@ class _Class:
         """Reviews whose soft labels may be used (reviews,)."""
         return np.asarray((self.blocks != VALIDATION) & (np.arange(len(self.blocks)) < self.known))
 
-    def cross_fit(self, fit: Callable[[Mask], Callable[[], Floats]]) -> Floats:
-        """Calibrated log-odds (reviews,): of fitted reviews by the model that left their block out, else by all."""
-        by_block = np.stack([fit(self.fitted & (self.blocks != block))() for block in range(VALIDATION)])
+    def cross_fit(self, judge: Callable[[Mask], Floats]) -> Floats:
+        """Calibrated log-odds (reviews,): of fitted reviews by the model that left their block out, else by all.
+
+        `judge` fits a model to the reviews that it is given (reviews,), and says what that makes of all of them.
+        """
+        by_block = np.stack([judge(self.fitted & (self.blocks != block)) for block in range(VALIDATION)])
         log_odds = by_block.mean(axis=0)
         for block in range(VALIDATION):
             log_odds[self.blocks == block] = by_block[block, self.blocks == block]
@@ -103,20 +104,20 @@ def teach(train: Reviews, unlabelled: Reviews, test: Reviews) -> tuple[SoftLabel
 
     ngrams = Ngrams(pupils.corpus.part(0, len(train)), min_count=2)
     matrix = ngrams.matrix(pupils.corpus)
-    _, ngram_seconds = _timed(lambda: ngrams.matrix(pupils.corpus.part(pupils.known, len(pupils.corpus))))
+    _, ngram_seconds = timed(lambda: ngrams.matrix(pupils.corpus.part(pupils.known, len(pupils.corpus))))
 
-    def fit_hard(fitted: Mask) -> Callable[[], Floats]:
-        model = fit_ngram_model(matrix[fitted], pupils.labels[fitted].astype(float), HARD_STRENGTH)
-        return lambda: model.log_odds(matrix)
+    def by_ngrams(fitted: Mask) -> Floats:
+        labels = pupils.labels[fitted].astype(float)
+        return fit_ngram_model(matrix[fitted], labels, HARD_STRENGTH).log_odds(matrix)
 
-    first = pupils.cross_fit(fit_hard)
+    first = pupils.cross_fit(by_ngrams)
     ngram_bytes = (8 + 4) * len(ngrams)  # a key and a weight
     report("NB-weighted logistic regression on n-grams", first, ngram_bytes, ngram_seconds)
     second = _fit_soft(pupils, matrix, first).log_odds(matrix)
     report("the same on soft labels of all reviews", second, ngram_bytes, ngram_seconds)
 
     vectors, vector_bytes, vector_seconds = _document_vectors(pupils, first)
-    third = pupils.cross_fit(lambda fitted: _fit_vectors(vectors, pupils.labels, fitted))
+    third = pupils.cross_fit(lambda fitted: _by_vectors(vectors, pupils.labels, fitted))
     report("document vectors, logistic regression", third, vector_bytes, vector_seconds)
 
     blend = pupils.calibrate(np.stack([second, third], axis=1))
@@ -145,15 +146,16 @@ def _document_vectors(pupils: _Class, log_odds: Floats) -> tuple[Vectors, int, f
     ratio = log_count_ratio(ngrams.matrix(known), expit(log_odds[: pupils.known]))
     model = DocumentVectors(known, ngrams, np.abs(ratio) > LEANING)
     test = pupils.corpus.part(pupils.known, len(pupils.corpus))
-    inferred, seconds = _timed(lambda: model.infer(test))
+    inferred, seconds = timed(lambda: model.infer(test))
     vectors = np.concatenate([model.vectors, inferred])
     standardised: Vectors = (vectors - model.vectors.mean(axis=0)) / model.vectors.std(axis=0)
     return standardised, model.bytes, seconds
 
 
-def _fit_vectors(vectors: Vectors, labels: npt.NDArray[np.int64], fitted: Mask) -> Callable[[], Floats]:
+def _by_vectors(vectors: Vectors, labels: npt.NDArray[np.int64], fitted: Mask) -> Floats:
     model = LogisticRegression(C=VECTOR_STRENGTH, max_iter=500).fit(vectors[fitted], labels[fitted])
-    return lambda: model.decision_function(vectors)
+    log_odds: Floats = model.decision_function(vectors)
+    return log_odds
 
 
 def _at_strides(evidence: Floats, corpus: Corpus) -> list[npt.NDArray[np.float32]]:
@@ -186,12 +188,6 @@ def _report(pupils: _Class, name: str, log_odds: Floats, size: int, microseconds
         bytes=size,
         microseconds=microseconds,
     )
-
-
-def _timed(work: Callable[[], T]) -> tuple[T, float]:
-    """What `work` returns, and the seconds of CPU that it took."""
-    started = time.process_time()
-    return work(), time.process_time() - started
 
 
 def save_reports(reports: list[TeacherReport], path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from export.data import Reviews
 from export.golden_texts import GOLDEN_TEXTS
 from export.metrics import classification_metrics
 from export.model import SentimentModel
-from export.predict import by_length, predict
+from export.predict import by_length, predict, timed
 from export.to_onnx import INPUT, OUTPUT
 
 PARITY_TOLERANCE = 1e-5  # torch against onnxruntime: float32 sums in another order
@@ -96,9 +95,8 @@ class OnnxModel:
 
     def timed(self, sequences: Sequences) -> tuple[Probabilities, float]:
         """What `predict` says, and the microseconds of CPU that a sequence took."""
-        started = time.process_time()
-        probabilities = self.predict(sequences)
-        return probabilities, (time.process_time() - started) * 1e6 / len(sequences)
+        probabilities, seconds = timed(lambda: self.predict(sequences))
+        return probabilities, seconds * 1e6 / len(sequences)
 
 
 def verify(

@@ -45,10 +45,9 @@ class Engine:
         self.pad_to = bundle.manifest.tokenizer.max_length if fixed_length else None
         self._pad_id = bundle.manifest.tokenizer.pad_id
         self._input, self._output = bundle.manifest.input.name, bundle.manifest.output.name
-        self.provider: Provider = _usable(bundle, choice)
+        self.graph, self._session = _open_best(bundle, choice, precision)
+        self.provider: Provider = "cuda" if _CUDA in self._session.get_providers() else "cpu"
         self.fell_back = choice == "auto" and self.provider == "cpu" and _CUDA in onnxruntime.get_available_providers()
-        self.graph = bundle.graph_for(self.provider) if precision == "auto" else bundle.graph(precision)
-        self._session = _open(self.graph, self.provider)
         _check_signature(self._session, bundle, self.graph)
         self._warm_up()
 
@@ -66,26 +65,39 @@ class Engine:
         self.graph.check_golden(self.run(sequences))
 
 
-def _usable(bundle: Bundle, choice: ProviderChoice) -> Provider:
-    """Where the model can run: what was chosen, or the best there is. Raises ProviderError if that cannot be had."""
-    if choice == "cpu" or _CUDA not in onnxruntime.get_available_providers():
+def _open_best(
+    bundle: Bundle, choice: ProviderChoice, precision: PrecisionChoice
+) -> tuple[Graph, onnxruntime.InferenceSession]:
+    """A graph and its session, where `choice` says or at best. Raises ProviderError if `choice` cannot be had."""
+    if _wants_cuda(choice):
+        onnxruntime.preload_dlls()  # from the nvidia packages, where CUDA is not installed system-wide
+        graph = _choose(bundle, "cuda", precision)
+        session = _open(graph, "cuda")
+        # onnxruntime only knows by trying: a session that cannot have CUDA comes back without it.
+        if _CUDA in session.get_providers():
+            return graph, session
         if choice == "cuda":
             raise ProviderError(
-                "execution provider cuda: this onnxruntime is a CPU build; in a fresh environment install "
-                "review-sentiment[gpu] in place of review-sentiment[serve], or use cpu"
+                "execution provider cuda: onnxruntime has it, but no usable CUDA device or libraries were found "
+                "(see its message above); check nvidia-smi and install review-sentiment[gpu], or use cpu"
             )
-        return "cpu"
-    onnxruntime.preload_dlls()  # from the nvidia packages, where CUDA is not installed system-wide
-    # onnxruntime only knows by trying: a session that cannot have CUDA comes back without it.
-    if _CUDA in _open(bundle.graph_for("cuda"), "cuda").get_providers():
-        return "cuda"
-    if choice == "cuda":
+        logger.warning("execution provider: CUDA is installed but cannot be used, falling back to the CPU")
+    graph = _choose(bundle, "cpu", precision)
+    return graph, _open(graph, "cpu")
+
+
+def _wants_cuda(choice: ProviderChoice) -> bool:
+    installed = _CUDA in onnxruntime.get_available_providers()
+    if choice == "cuda" and not installed:
         raise ProviderError(
-            "execution provider cuda: onnxruntime has it, but no usable CUDA device or libraries were found "
-            "(see its message above); check nvidia-smi and install review-sentiment[gpu], or use cpu"
+            "execution provider cuda: this onnxruntime is a CPU build; in a fresh environment install "
+            "review-sentiment[gpu] in place of review-sentiment[serve], or use cpu"
         )
-    logger.warning("execution provider: CUDA is installed but cannot be used, falling back to the CPU")
-    return "cpu"
+    return installed and choice != "cpu"
+
+
+def _choose(bundle: Bundle, provider: Provider, precision: PrecisionChoice) -> Graph:
+    return bundle.graph_for(provider) if precision == "auto" else bundle.graph(precision)
 
 
 def _open(graph: Graph, provider: Provider) -> onnxruntime.InferenceSession:
