@@ -69,16 +69,25 @@ class Bundle:
         return next(graph for graph in self.graphs if provider in graph.variant.providers)
 
 
-def find_version(models: Path, version: str | None = None) -> Path:
-    """The folder of a version, or of the highest number. Raises BundleError if there is none."""
-    versions = {path.name: path for path in models.glob("*") if path.name.isdecimal() and path.is_dir()}
-    if not versions:
+def find_versions(models: Path, which: str = "newest") -> list[Path]:
+    """The folders of `which`: "newest", "all" (newest first), or version numbers with commas between, in their order.
+
+    Raises BundleError if there is none, or one is not there.
+    """
+    held = {path.name: path for path in models.glob("*") if path.name.isdecimal() and path.is_dir()}
+    if not held:
         raise BundleError(models, "holds no model: expected folders named by version, such as 1/")
-    if version is None:
-        return versions[max(versions, key=int)]
-    if version not in versions:
-        raise BundleError(models, f"holds no version {version}, only {', '.join(sorted(versions, key=int))}")
-    return versions[version]
+    newest_first = sorted(held, key=int, reverse=True)
+    wanted = {"newest": newest_first[:1], "all": newest_first}.get(which) or which.split(",")
+    for version in wanted:
+        if version not in held:
+            raise BundleError(models, f"holds no version {version}, only {', '.join(reversed(newest_first))}")
+    return [held[version] for version in dict.fromkeys(wanted)]
+
+
+def find_version(models: Path, version: str = "newest") -> Path:
+    """The folder of one version. Raises BundleError if it is not there."""
+    return find_versions(models, version)[0]
 
 
 def load_bundle(path: Path) -> Bundle:

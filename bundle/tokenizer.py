@@ -92,6 +92,7 @@ class Tokenizer:
         for token_id, token in specials.items():
             if not 0 <= token_id < len(vocabulary) or vocabulary[token_id] != token:
                 raise ValueError(f"the vocabulary must hold {token!r} at index {token_id}")
+        self.vocabulary_size = len(vocabulary)
         self._ids = {token: token_id for token_id, token in enumerate(vocabulary) if token_id not in specials}
         if len(self._ids) + len(specials) != len(vocabulary):
             raise ValueError("the vocabulary holds a token twice")

@@ -40,7 +40,9 @@ class Settings:
     models: Path = field(
         default_factory=default_models, metadata={"help": "folder of numbered versions (the shipped one)"}
     )
-    model_version: str = _setting("newest", "version to serve: a number, or newest")
+    model_version: str = _setting(
+        "newest", "versions to serve, the default first: newest, all, or numbers with commas between"
+    )
     execution_provider: Literal["auto", "cpu", "cuda"] = _setting(
         "auto", "where the model runs; auto takes CUDA if it can be used, cuda refuses to start without"
     )

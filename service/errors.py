@@ -1,8 +1,9 @@
 """Everything that can go wrong by design.
 
     SentimentError
-    |- RequestError           one request is refused; the servicer's table gives each kind its status code
-    |  |- InvalidRequest      the caller must change it: blank, too long, too many
+    |- RequestError           one request is refused; the table in statuses.py gives each kind its status code
+    |  |- InvalidRequest      the caller must change it: blank, too long, too many, a tensor that does not fit
+    |  |- UnknownModel        no such model or version is served
     |  |- QueueFull           too much is waiting: try again later
     |  |- Expired             its deadline passed before it ran
     |  '- Draining            the server is shutting down: try another
@@ -18,7 +19,16 @@
 from typing import Literal
 
 # Why a request is refused: the label of the rejection metric and of the log line.
-Reason = Literal["blank_text", "text_too_long", "too_many_texts", "queue_full", "expired", "draining"]
+Reason = Literal[
+    "blank_text",
+    "text_too_long",
+    "too_many_texts",
+    "invalid_tensor",
+    "unknown_model",
+    "queue_full",
+    "expired",
+    "draining",
+]
 
 
 class SentimentError(Exception):
@@ -39,6 +49,12 @@ class InvalidRequest(RequestError):
         self.reason = reason
         self.field = field
         self.message = message
+
+
+class UnknownModel(RequestError):
+    """No model of that name and version is served; the message names those that are."""
+
+    reason = "unknown_model"
 
 
 class QueueFull(RequestError):

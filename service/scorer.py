@@ -49,10 +49,7 @@ class Scorer:
     async def classify_many(self, texts: Sequence[str], deadline: float | None = None) -> list[Classification]:
         """Classify all texts, in order, or none: one that is refused refuses the whole."""
         self._check_open()
-        if len(texts) > self.limits.max_texts:
-            raise InvalidRequest(
-                "too_many_texts", "texts", f"has {len(texts)} texts; send at most {self.limits.max_texts} at once"
-            )
+        self._check_count(len(texts), "texts")
         encodings = []
         for index, text in enumerate(texts):
             if index and index % _TOKENIZE_AT_ONCE == 0:
@@ -60,9 +57,38 @@ class Scorer:
             encodings.append(self._encode(text, f"texts[{index}]"))
         return await self._score(encodings, deadline)
 
+    async def classify_ids(
+        self, sequences: Sequence[Sequence[int]], deadline: float | None = None
+    ) -> list[Classification]:
+        """Classify texts that the caller has tokenized, in order, or none. Padding on the right is taken off."""
+        self._check_open()
+        self._check_count(len(sequences), "input_ids")
+        return await self._score([self._read_ids(ids, f"input_ids[{n}]") for n, ids in enumerate(sequences)], deadline)
+
     def _check_open(self) -> None:
         if self.closed:
             raise Draining
+
+    def _check_count(self, count: int, field: str) -> None:
+        if count > self.limits.max_texts:
+            reason = f"has {count} texts; send at most {self.limits.max_texts} at once"
+            raise InvalidRequest("too_many_texts", field, reason)
+
+    def _read_ids(self, ids: Sequence[int], field: str) -> Encoding:
+        config, known = self._tokenizer.config, self._tokenizer.vocabulary_size
+        length = len(ids)
+        while length and ids[length - 1] == config.pad_id:
+            length -= 1
+        input_ids = list(ids[:length])
+        if not input_ids:
+            raise InvalidRequest("blank_text", field, f"holds nothing but padding ({config.pad_id})")
+        if length > config.max_length:
+            raise InvalidRequest("text_too_long", field, f"has {length} ids; send at most {config.max_length}")
+        if config.pad_id in input_ids:
+            raise InvalidRequest("invalid_tensor", field, f"has padding ({config.pad_id}) before its end")
+        if not (0 <= min(input_ids) and max(input_ids) < known):
+            raise InvalidRequest("invalid_tensor", field, f"has ids that are not in the vocabulary, 0 to {known - 1}")
+        return Encoding(input_ids, False, input_ids.count(config.unk_id))
 
     def _encode(self, text: str, field: str) -> Encoding:
         size = len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))

@@ -6,26 +6,29 @@ import contextlib
 import logging
 import signal
 import time
+from collections.abc import Sequence
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from bundle.store import Bundle, find_version, load_bundle
-from service.batcher import Batcher
+from bundle.store import find_versions, load_bundle
+from service.calls import Calls
 from service.config import Settings
 from service.engine import Engine
 from service.errors import PortError
 from service.http_server import HttpServer
+from service.inference_servicer import InferenceServicer
 from service.metrics import Metrics
-from service.pb import sentiment_pb2, sentiment_pb2_grpc
-from service.request_queue import RequestQueue
-from service.scorer import Limits, Scorer
+from service.pb import open_inference_pb2, open_inference_pb2_grpc, sentiment_pb2, sentiment_pb2_grpc
+from service.registry import Model, Registry, build_model
+from service.scorer import Limits
 from service.servicer import SentimentServicer
 
 logger = logging.getLogger(__name__)
 
 SERVICE_NAME = sentiment_pb2.DESCRIPTOR.services_by_name["SentimentService"].full_name
+INFERENCE_NAME = open_inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 
 _MESSAGE_OVERHEAD = 64 * 1024  # bytes of a request beside its texts' own
 _LOOP_LIVES_WITHIN = 2.0  # seconds in which a live event loop takes a turn
@@ -57,20 +60,13 @@ class Server:
             cleanup.push_async_callback(self._grpc.stop, None)
             self.grpc_port = self._listen()
 
-            bundle = await asyncio.to_thread(self._load_bundle)
-            engine = await asyncio.to_thread(
-                Engine,
-                bundle,
-                settings.execution_provider,
-                settings.padding == "max_length",
-                settings.precision,
-            )
-            self._build(bundle, engine)
-            self.batching = asyncio.create_task(self._batcher.run(), name="batcher")
+            self._registry = Registry(await asyncio.to_thread(self._load_models))
+            self._serve_with(self._registry)
+            self.batching = asyncio.create_task(self._registry.run(), name="batching")
             cleanup.push_async_callback(_cancel, self.batching)
             await self._grpc.start()
             await self._set_ready(True)
-            self._describe(bundle, engine)
+            self._describe(self._registry.models)
             self._cleanup = cleanup.pop_all()
 
     async def stop(self) -> bool:
@@ -79,7 +75,8 @@ class Server:
         await self._set_ready(False)
         try:
             async with asyncio.timeout(self.settings.grace):
-                await self._servicer.drain()
+                self._registry.close()
+                await self._calls.drain()
             drained = True
         except TimeoutError:
             logger.error("stop: requests were cut off after %g s of grace", self.settings.grace)
@@ -89,23 +86,29 @@ class Server:
         logger.info("stopped after %.2f s", time.monotonic() - started)
         return drained
 
-    def _load_bundle(self) -> Bundle:
-        version = self.settings.model_version
-        return load_bundle(find_version(self.settings.models, None if version == "newest" else version))
-
-    def _build(self, bundle: Bundle, engine: Engine) -> None:
-        settings, metrics = self.settings, self.metrics
-        queue = RequestQueue(settings.max_queue_size)
-        metrics.queue_depth.set_function(lambda: len(queue))
-        metrics.queue_capacity.set(queue.capacity)
-        self._batcher = Batcher(queue, engine, metrics, settings.max_batch_size, settings.max_batch_tokens)
+    def _load_models(self) -> list[Model]:
+        """The versions that the settings name, each loaded, checked and warmed up."""
+        settings = self.settings
         limits = Limits(settings.max_text_bytes, settings.max_texts)
-        scorer = Scorer(bundle.tokenizer, bundle.manifest.threshold, queue, limits, metrics)
-        self._servicer = SentimentServicer(scorer, bundle.manifest, engine.graph.variant, engine.provider, metrics)
-        sentiment_pb2_grpc.add_SentimentServiceServicer_to_server(self._servicer, self._grpc)
+        fixed_length = settings.padding == "max_length"
+        models = []
+        for path in find_versions(settings.models, settings.model_version):
+            bundle = load_bundle(path)
+            engine = Engine(bundle, settings.execution_provider, fixed_length, settings.precision)
+            sizes = settings.max_queue_size, settings.max_batch_size, settings.max_batch_tokens
+            models.append(build_model(bundle, engine, limits, self.metrics, *sizes))
+        return models
+
+    def _serve_with(self, registry: Registry) -> None:
+        self._calls = Calls(self.metrics)
+        self.metrics.queue_depth.set_function(lambda: sum(len(model.queue) for model in registry.models))
+        self.metrics.queue_capacity.set(sum(model.queue.capacity for model in registry.models))
+        sentiment, inference = SentimentServicer(registry, self._calls), InferenceServicer(registry, self._calls)
+        sentiment_pb2_grpc.add_SentimentServiceServicer_to_server(sentiment, self._grpc)
+        open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(inference, self._grpc)
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
-        names = (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        names = (SERVICE_NAME, INFERENCE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._grpc)
 
     def _listen(self) -> int:
@@ -129,21 +132,23 @@ class Server:
         self._ready = ready
         self.metrics.ready.set(ready)
         status = health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
-        for name in ("", SERVICE_NAME):
+        for name in ("", SERVICE_NAME, INFERENCE_NAME):
             await self._health.set(name, status)
 
-    def _describe(self, bundle: Bundle, engine: Engine) -> None:
-        manifest, requested, variant = bundle.manifest, self.settings.execution_provider, engine.graph.variant
-        sha256 = manifest.files[variant.model]
-        self.metrics.model_info.labels(manifest.name, manifest.version, variant.precision, sha256).set(1)
-        self.metrics.provider_info.labels(requested, engine.provider).set(1)
-        self.metrics.provider_fallback.set(engine.fell_back)
-        host = self.settings.host
-        logger.info(
-            "serving %s version %s in %s on %s: gRPC on %s:%d, HTTP on %s:%d",
-            *(manifest.name, manifest.version, variant.precision, engine.provider),
-            *(host, self.grpc_port, host, self.http_port),
-        )
+    def _describe(self, models: Sequence[Model]) -> None:
+        """Say what is served, in the metrics and in the log."""
+        host, requested = self.settings.host, self.settings.execution_provider
+        for model in models:
+            manifest, engine, variant = model.manifest, model.engine, model.engine.graph.variant
+            sha256 = manifest.files[variant.model]
+            self.metrics.model_info.labels(manifest.name, manifest.version, variant.precision, sha256).set(1)
+            self.metrics.provider_info.labels(requested, engine.provider).set(1)
+            logger.info(
+                "serving %s version %s in %s on %s: gRPC on %s:%d, HTTP on %s:%d",
+                *(manifest.name, manifest.version, variant.precision, engine.provider),
+                *(host, self.grpc_port, host, self.http_port),
+            )
+        self.metrics.provider_fallback.set(any(model.engine.fell_back for model in models))
 
     def _is_ready(self) -> bool:
         return self._ready

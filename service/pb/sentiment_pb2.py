@@ -25,33 +25,33 @@ _sym_db = _symbol_database.Default()
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aservice/pb/sentiment.proto\x12\x0csentiment.v1\x1a\x17google/rpc/status.proto\"\x9f\x01\n\x0e\x43lassification\x12*\n\tsentiment\x18\x01 \x01(\x0e\x32\x17.sentiment.v1.Sentiment\x12\x1c\n\x14positive_probability\x18\x02 \x01(\x01\x12\x13\n\x0btoken_count\x18\x03 \x01(\r\x12\x11\n\ttruncated\x18\x04 \x01(\x08\x12\x1b\n\x13unknown_token_ratio\x18\x05 \x01(\x01\"\x1f\n\x0f\x43lassifyRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\"_\n\x10\x43lassifyResponse\x12\x34\n\x0e\x63lassification\x18\x01 \x01(\x0b\x32\x1c.sentiment.v1.Classification\x12\x15\n\rmodel_version\x18\x02 \x01(\t\"%\n\x14\x43lassifyBatchRequest\x12\r\n\x05texts\x18\x01 \x03(\t\"e\n\x15\x43lassifyBatchResponse\x12\x35\n\x0f\x63lassifications\x18\x01 \x03(\x0b\x32\x1c.sentiment.v1.Classification\x12\x15\n\rmodel_version\x18\x02 \x01(\t\"1\n\x15\x43lassifyStreamRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"\xa3\x01\n\x16\x43lassifyStreamResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12\x36\n\x0e\x63lassification\x18\x02 \x01(\x0b\x32\x1c.sentiment.v1.ClassificationH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x12\x15\n\rmodel_version\x18\x04 \x01(\tB\t\n\x07outcome\"\x11\n\x0fGetModelRequest\"\xe2\x01\n\x10GetModelResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x12\n\nmax_length\x18\x03 \x01(\r\x12\x17\n\x0fvocabulary_size\x18\x04 \x01(\r\x12\x11\n\tthreshold\x18\x05 \x01(\x01\x12\x15\n\rtest_accuracy\x18\x06 \x01(\x01\x12\x1a\n\x12\x65xecution_provider\x18\x07 \x01(\t\x12\x16\n\x0emax_text_bytes\x18\x08 \x01(\r\x12\x11\n\tmax_texts\x18\t \x01(\r\x12\x11\n\tprecision\x18\n \x01(\t*V\n\tSentiment\x12\x19\n\x15SENTIMENT_UNSPECIFIED\x10\x00\x12\x16\n\x12SENTIMENT_NEGATIVE\x10\x01\x12\x16\n\x12SENTIMENT_POSITIVE\x10\x02\x32\xe3\x02\n\x10SentimentService\x12I\n\x08\x43lassify\x12\x1d.sentiment.v1.ClassifyRequest\x1a\x1e.sentiment.v1.ClassifyResponse\x12X\n\rClassifyBatch\x12\".sentiment.v1.ClassifyBatchRequest\x1a#.sentiment.v1.ClassifyBatchResponse\x12_\n\x0e\x43lassifyStream\x12#.sentiment.v1.ClassifyStreamRequest\x1a$.sentiment.v1.ClassifyStreamResponse(\x01\x30\x01\x12I\n\x08GetModel\x12\x1d.sentiment.v1.GetModelRequest\x1a\x1e.sentiment.v1.GetModelResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aservice/pb/sentiment.proto\x12\x0csentiment.v1\x1a\x17google/rpc/status.proto\"\x9f\x01\n\x0e\x43lassification\x12*\n\tsentiment\x18\x01 \x01(\x0e\x32\x17.sentiment.v1.Sentiment\x12\x1c\n\x14positive_probability\x18\x02 \x01(\x01\x12\x13\n\x0btoken_count\x18\x03 \x01(\r\x12\x11\n\ttruncated\x18\x04 \x01(\x08\x12\x1b\n\x13unknown_token_ratio\x18\x05 \x01(\x01\"6\n\x0f\x43lassifyRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\"_\n\x10\x43lassifyResponse\x12\x34\n\x0e\x63lassification\x18\x01 \x01(\x0b\x32\x1c.sentiment.v1.Classification\x12\x15\n\rmodel_version\x18\x02 \x01(\t\"<\n\x14\x43lassifyBatchRequest\x12\r\n\x05texts\x18\x01 \x03(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\"e\n\x15\x43lassifyBatchResponse\x12\x35\n\x0f\x63lassifications\x18\x01 \x03(\x0b\x32\x1c.sentiment.v1.Classification\x12\x15\n\rmodel_version\x18\x02 \x01(\t\"H\n\x15\x43lassifyStreamRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x15\n\rmodel_version\x18\x03 \x01(\t\"\xa3\x01\n\x16\x43lassifyStreamResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12\x36\n\x0e\x63lassification\x18\x02 \x01(\x0b\x32\x1c.sentiment.v1.ClassificationH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x12\x15\n\rmodel_version\x18\x04 \x01(\tB\t\n\x07outcome\"(\n\x0fGetModelRequest\x12\x15\n\rmodel_version\x18\x01 \x01(\t\"\xfb\x01\n\x10GetModelResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x12\n\nmax_length\x18\x03 \x01(\r\x12\x17\n\x0fvocabulary_size\x18\x04 \x01(\r\x12\x11\n\tthreshold\x18\x05 \x01(\x01\x12\x15\n\rtest_accuracy\x18\x06 \x01(\x01\x12\x1a\n\x12\x65xecution_provider\x18\x07 \x01(\t\x12\x16\n\x0emax_text_bytes\x18\x08 \x01(\r\x12\x11\n\tmax_texts\x18\t \x01(\r\x12\x11\n\tprecision\x18\n \x01(\t\x12\x17\n\x0fserved_versions\x18\x0b \x03(\t*V\n\tSentiment\x12\x19\n\x15SENTIMENT_UNSPECIFIED\x10\x00\x12\x16\n\x12SENTIMENT_NEGATIVE\x10\x01\x12\x16\n\x12SENTIMENT_POSITIVE\x10\x02\x32\xe3\x02\n\x10SentimentService\x12I\n\x08\x43lassify\x12\x1d.sentiment.v1.ClassifyRequest\x1a\x1e.sentiment.v1.ClassifyResponse\x12X\n\rClassifyBatch\x12\".sentiment.v1.ClassifyBatchRequest\x1a#.sentiment.v1.ClassifyBatchResponse\x12_\n\x0e\x43lassifyStream\x12#.sentiment.v1.ClassifyStreamRequest\x1a$.sentiment.v1.ClassifyStreamResponse(\x01\x30\x01\x12I\n\x08GetModel\x12\x1d.sentiment.v1.GetModelRequest\x1a\x1e.sentiment.v1.GetModelResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'service.pb.sentiment_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SENTIMENT']._serialized_start=968
-  _globals['_SENTIMENT']._serialized_end=1054
+  _globals['_SENTIMENT']._serialized_start=1085
+  _globals['_SENTIMENT']._serialized_end=1171
   _globals['_CLASSIFICATION']._serialized_start=70
   _globals['_CLASSIFICATION']._serialized_end=229
   _globals['_CLASSIFYREQUEST']._serialized_start=231
-  _globals['_CLASSIFYREQUEST']._serialized_end=262
-  _globals['_CLASSIFYRESPONSE']._serialized_start=264
-  _globals['_CLASSIFYRESPONSE']._serialized_end=359
-  _globals['_CLASSIFYBATCHREQUEST']._serialized_start=361
-  _globals['_CLASSIFYBATCHREQUEST']._serialized_end=398
-  _globals['_CLASSIFYBATCHRESPONSE']._serialized_start=400
-  _globals['_CLASSIFYBATCHRESPONSE']._serialized_end=501
-  _globals['_CLASSIFYSTREAMREQUEST']._serialized_start=503
-  _globals['_CLASSIFYSTREAMREQUEST']._serialized_end=552
-  _globals['_CLASSIFYSTREAMRESPONSE']._serialized_start=555
-  _globals['_CLASSIFYSTREAMRESPONSE']._serialized_end=718
-  _globals['_GETMODELREQUEST']._serialized_start=720
-  _globals['_GETMODELREQUEST']._serialized_end=737
-  _globals['_GETMODELRESPONSE']._serialized_start=740
-  _globals['_GETMODELRESPONSE']._serialized_end=966
-  _globals['_SENTIMENTSERVICE']._serialized_start=1057
-  _globals['_SENTIMENTSERVICE']._serialized_end=1412
+  _globals['_CLASSIFYREQUEST']._serialized_end=285
+  _globals['_CLASSIFYRESPONSE']._serialized_start=287
+  _globals['_CLASSIFYRESPONSE']._serialized_end=382
+  _globals['_CLASSIFYBATCHREQUEST']._serialized_start=384
+  _globals['_CLASSIFYBATCHREQUEST']._serialized_end=444
+  _globals['_CLASSIFYBATCHRESPONSE']._serialized_start=446
+  _globals['_CLASSIFYBATCHRESPONSE']._serialized_end=547
+  _globals['_CLASSIFYSTREAMREQUEST']._serialized_start=549
+  _globals['_CLASSIFYSTREAMREQUEST']._serialized_end=621
+  _globals['_CLASSIFYSTREAMRESPONSE']._serialized_start=624
+  _globals['_CLASSIFYSTREAMRESPONSE']._serialized_end=787
+  _globals['_GETMODELREQUEST']._serialized_start=789
+  _globals['_GETMODELREQUEST']._serialized_end=829
+  _globals['_GETMODELRESPONSE']._serialized_start=832
+  _globals['_GETMODELRESPONSE']._serialized_end=1083
+  _globals['_SENTIMENTSERVICE']._serialized_start=1174
+  _globals['_SENTIMENTSERVICE']._serialized_end=1529
 # @@protoc_insertion_point(module_scope)

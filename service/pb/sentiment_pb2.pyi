@@ -89,16 +89,20 @@ class ClassifyRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TEXT_FIELD_NUMBER: _builtins.int
+    MODEL_VERSION_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     """The review as written; HTML markup is understood. Must not be blank."""
+    model_version: _builtins.str
+    """Version of the model to answer; empty for the server's default."""
     def __init__(
         self,
         *,
         text: _builtins.str = ...,
+        model_version: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model_version", b"model_version", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -139,6 +143,9 @@ class ClassifyBatchRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TEXTS_FIELD_NUMBER: _builtins.int
+    MODEL_VERSION_FIELD_NUMBER: _builtins.int
+    model_version: _builtins.str
+    """Version of the model to answer; empty for the server's default."""
     @_builtins.property
     def texts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The reviews as written. None may be blank; an empty list gets an empty answer."""
@@ -147,10 +154,11 @@ class ClassifyBatchRequest(_message.Message):
         self,
         *,
         texts: _abc.Iterable[_builtins.str] | None = ...,
+        model_version: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["texts", b"texts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model_version", b"model_version", "texts", b"texts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -192,19 +200,23 @@ class ClassifyStreamRequest(_message.Message):
 
     ID_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
+    MODEL_VERSION_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Chosen by the caller and repeated in the answer; any string, the empty one included."""
     text: _builtins.str
     """The review as written. Must not be blank."""
+    model_version: _builtins.str
+    """Version of the model to answer; empty for the server's default."""
     def __init__(
         self,
         *,
         id: _builtins.str = ...,
         text: _builtins.str = ...,
+        model_version: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "model_version", b"model_version", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -252,16 +264,21 @@ Global___ClassifyStreamResponse: _TypeAlias = ClassifyStreamResponse  # noqa: Y0
 
 @_typing.final
 class GetModelRequest(_message.Message):
-    """Asks for the description of the model."""
+    """Asks for the description of a model."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    MODEL_VERSION_FIELD_NUMBER: _builtins.int
+    model_version: _builtins.str
+    """Version of the model; empty for the server's default."""
     def __init__(
         self,
+        *,
+        model_version: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model_version", b"model_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -283,6 +300,7 @@ class GetModelResponse(_message.Message):
     MAX_TEXT_BYTES_FIELD_NUMBER: _builtins.int
     MAX_TEXTS_FIELD_NUMBER: _builtins.int
     PRECISION_FIELD_NUMBER: _builtins.int
+    SERVED_VERSIONS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name of the model, such as "imdb-lstm"."""
     version: _builtins.str
@@ -303,6 +321,10 @@ class GetModelResponse(_message.Message):
     """Most texts that one ClassifyBatchRequest may have."""
     precision: _builtins.str
     """Number format of the model that runs: "fp32" or "int8"."""
+    @_builtins.property
+    def served_versions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The versions that the server answers by, its default first."""
+
     def __init__(
         self,
         *,
@@ -316,10 +338,11 @@ class GetModelResponse(_message.Message):
         max_text_bytes: _builtins.int = ...,
         max_texts: _builtins.int = ...,
         precision: _builtins.str = ...,
+        served_versions: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["execution_provider", b"execution_provider", "max_length", b"max_length", "max_text_bytes", b"max_text_bytes", "max_texts", b"max_texts", "name", b"name", "precision", b"precision", "test_accuracy", b"test_accuracy", "threshold", b"threshold", "version", b"version", "vocabulary_size", b"vocabulary_size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["execution_provider", b"execution_provider", "max_length", b"max_length", "max_text_bytes", b"max_text_bytes", "max_texts", b"max_texts", "name", b"name", "precision", b"precision", "served_versions", b"served_versions", "test_accuracy", b"test_accuracy", "threshold", b"threshold", "version", b"version", "vocabulary_size", b"vocabulary_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -31,6 +31,7 @@ class SentimentServiceStub:
 
     Errors follow the standard codes, with standard details:
       INVALID_ARGUMENT    blank or too long text, too many texts; google.rpc.BadRequest names the field. Do not retry.
+      NOT_FOUND           the model version is not served; the message names those that are. Do not retry.
       RESOURCE_EXHAUSTED  the queue is full; google.rpc.RetryInfo says when to try again.
       DEADLINE_EXCEEDED   the caller's deadline passed before the review was classified.
       UNAVAILABLE         the server is shutting down. Retry, on another server if there is one.
@@ -58,6 +59,7 @@ class SentimentServiceAsyncStub(SentimentServiceStub):
 
     Errors follow the standard codes, with standard details:
       INVALID_ARGUMENT    blank or too long text, too many texts; google.rpc.BadRequest names the field. Do not retry.
+      NOT_FOUND           the model version is not served; the message names those that are. Do not retry.
       RESOURCE_EXHAUSTED  the queue is full; google.rpc.RetryInfo says when to try again.
       DEADLINE_EXCEEDED   the caller's deadline passed before the review was classified.
       UNAVAILABLE         the server is shutting down. Retry, on another server if there is one.
@@ -81,6 +83,7 @@ class SentimentServiceServicer(metaclass=_abc_1.ABCMeta):
 
     Errors follow the standard codes, with standard details:
       INVALID_ARGUMENT    blank or too long text, too many texts; google.rpc.BadRequest names the field. Do not retry.
+      NOT_FOUND           the model version is not served; the message names those that are. Do not retry.
       RESOURCE_EXHAUSTED  the queue is full; google.rpc.RetryInfo says when to try again.
       DEADLINE_EXCEEDED   the caller's deadline passed before the review was classified.
       UNAVAILABLE         the server is shutting down. Retry, on another server if there is one.

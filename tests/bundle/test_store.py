@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bundle.manifest import BundleError, Manifest
-from bundle.store import Bundle, find_version, load_bundle, save_bundle
+from bundle.store import Bundle, find_version, find_versions, load_bundle, save_bundle
 
 FILES = [
     *("model.onnx", "model.int8.onnx", "golden.json", "golden.int8.json"),
@@ -179,8 +179,11 @@ def test_the_newest_version_is_the_highest_number(tmp_path: Path) -> None:
     (tmp_path / "12").touch()
     assert find_version(tmp_path).name == "10"
     assert find_version(tmp_path, "9").name == "9"
-    with pytest.raises(BundleError, match="holds no version 3, only 9, 10"):
-        find_version(tmp_path, "3")
+    for which, found in (("all", ["10", "9"]), ("9,10", ["9", "10"]), ("9,9", ["9"]), ("newest", ["10"])):
+        assert [path.name for path in find_versions(tmp_path, which)] == found
+    for which in ("3", "9,3", "9,", ""):
+        with pytest.raises(BundleError, match=r"holds no version 3?, only 9, 10"):
+            find_versions(tmp_path, which)
     with pytest.raises(BundleError, match="holds no model"):
         find_version(tmp_path / "missing")
 

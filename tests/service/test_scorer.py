@@ -47,6 +47,28 @@ async def test_an_answer_says_what_was_read(bench: Bench) -> None:
     assert (await bench.scorer.classify(", the")).sentiment == "positive"
 
 
+async def test_ids_are_answered_as_the_text_is(bench: Bench) -> None:
+    padded = [[2, 1, 0, 0], [4, 2, 0, 0]]
+    assert await bench.scorer.classify_ids(padded) == await bench.scorer.classify_many(["the xqzv", ", the"])
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        ([[2], [0, 0]], r"input_ids\[1\] holds nothing but padding"),
+        ([[2], []], r"input_ids\[1\] holds nothing but padding"),
+        ([[2, 0, 2]], r"input_ids\[0\] has padding \(0\) before its end"),
+        ([[2, 5]], r"input_ids\[0\] has ids that are not in the vocabulary, 0 to 4"),
+        ([[-1, 2]], r"input_ids\[0\] has ids that are not in the vocabulary"),
+        ([[2] * 501], r"input_ids\[0\] has 501 ids; send at most 500"),
+        ([[2]] * 4, "input_ids has 4 texts; send at most 3"),
+    ],
+)
+async def test_ids_that_the_model_cannot_read_are_refused(bench: Bench, ids: list[list[int]], message: str) -> None:
+    with pytest.raises(InvalidRequest, match=message):
+        await bench.scorer.classify_ids(ids)
+
+
 async def test_symbols_that_the_vocabulary_lacks_are_answered(bench: Bench) -> None:
     assert (await bench.scorer.classify("\U0001f600\U0001f44d")).unknown_token_ratio == 1
 

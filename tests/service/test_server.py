@@ -25,7 +25,7 @@ from service.errors import PortError
 from service.pb import sentiment_pb2 as pb
 from service.pb import sentiment_pb2_grpc
 from service.server import SERVICE_NAME, Server
-from service.servicer import INTERNAL_MESSAGE
+from service.statuses import INTERNAL_MESSAGE
 from tests.service.conftest import FREE_PORTS
 
 if TYPE_CHECKING:
@@ -105,6 +105,32 @@ async def test_get_model_describes_model_and_limits(stub: "Stub", server: Server
     variant = shipped.graph_for("cpu").variant
     assert (model.precision, model.test_accuracy) == (variant.precision, variant.metrics["accuracy"])
     assert (model.max_texts, model.max_text_bytes) == (server.settings.max_texts, server.settings.max_text_bytes)
+
+
+async def test_several_versions_answer_side_by_side(shipped: Bundle) -> None:
+    server = Server(replace(FREE_PORTS, model_version="1,2"))
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
+        stub: Stub = sentiment_pb2_grpc.SentimentServiceStub(channel)
+        texts = [answer.text for answer in shipped.graph_for("cpu").golden]
+        answers = {
+            version: await stub.ClassifyBatch(pb.ClassifyBatchRequest(texts=texts, model_version=version))
+            for version in ("", "1", "2")
+        }
+        model = await stub.GetModel(pb.GetModelRequest(model_version="2"))
+        with pytest.raises(grpc.aio.AioRpcError, match="only 1, 2") as unknown:
+            await stub.Classify(pb.ClassifyRequest(text="good", model_version="3"))
+        stream = stub.ClassifyStream()
+        await stream.write(pb.ClassifyStreamRequest(text="good", model_version="3"))
+        streamed = await stream.read()
+        await stream.done_writing()
+    await server.stop()
+    assert {version: answer.model_version for version, answer in answers.items()} == {"": "1", "1": "1", "2": "2"}
+    assert answers[""] == answers["1"] != answers["2"]
+    assert (model.version, list(model.served_versions)) == ("2", ["1", "2"])
+    assert unknown.value.code() is grpc.StatusCode.NOT_FOUND
+    assert isinstance(streamed, pb.ClassifyStreamResponse)
+    assert streamed.error.code == grpc.StatusCode.NOT_FOUND.value[0]
 
 
 @pytest.mark.parametrize(
@@ -227,9 +253,12 @@ async def test_a_client_with_only_reflection_lists_and_calls(server: Server) -> 
             return list(database.get_services()), invoke(request).classification.positive_probability
 
     services, probability = await asyncio.to_thread(call)
-    assert services == sorted(
-        ["grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection", "sentiment.v1.SentimentService"]
-    )
+    assert services == [
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1alpha.ServerReflection",
+        "inference.GRPCInferenceService",
+        "sentiment.v1.SentimentService",
+    ]
     assert probability > 0.5
 
 

@@ -1,0 +1,113 @@
+"""What every method does around its work: it is counted, timed, logged, and waited for when the server stops."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn, TypeVar
+
+import grpc
+from google.rpc import status_pb2
+from grpc_status import rpc_status
+
+from service.errors import InferenceError, RequestError
+from service.logs import RefusalLog
+from service.metrics import Metrics
+from service.statuses import rule_of, to_status
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Context = grpc.aio.ServicerContext[Any, Any]
+
+# Methods that are counted and timed.
+METHODS = ("Classify", "ClassifyBatch", "ClassifyStream", "ModelInfer")
+
+# Seconds by which gRPC, on a clock of its own, may find a deadline passed before we do.
+_CLOCKS_APART = 0.01
+
+
+class Calls:
+    """The calls being answered, of every service of one server."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self.draining = False
+        self._metrics = metrics
+        self._refusals = RefusalLog(logger)
+        self._open = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._readers: set[asyncio.Task[None]] = set()
+        for method in METHODS:  # there from the start, or a rate would miss the first of each
+            metrics.request(method, grpc.StatusCode.OK.name)
+
+    async def drain(self) -> None:
+        """Stop reading streams, and wait until every open call is answered."""
+        self.draining = True
+        for reader in self._readers:
+            reader.cancel()
+        await self._idle.wait()
+
+    async def unary(self, method: str, work: Awaitable[T], context: Context) -> T:
+        """What `work` gives; a call whose work fails is aborted with the status that says why."""
+        with self.open():
+            outcome = await self.answer(method, work, deadline_of(context))
+        return await abort(context, outcome) if isinstance(outcome, status_pb2.Status) else outcome
+
+    async def answer(self, method: str, work: Awaitable[T], deadline: float | None) -> T | status_pb2.Status:
+        """What `work` gives, or the status that refuses it; counted, timed and logged either way."""
+        started = time.perf_counter()
+        self._metrics.in_flight.inc()
+        code = grpc.StatusCode.OK
+        try:
+            return await work
+        except asyncio.CancelledError:  # by the caller, or by gRPC at the caller's deadline
+            late = deadline is not None and time.monotonic() >= deadline - _CLOCKS_APART
+            code = grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
+            raise
+        except Exception as error:
+            code = rule_of(error).code
+            self._note(method, error)
+            return to_status(error)
+        finally:
+            self._metrics.in_flight.dec()
+            self._metrics.request(method, code.name).observe(time.perf_counter() - started)
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """A call that the server waits for when it stops."""
+        self._open += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._open -= 1
+            if not self._open:
+                self._idle.set()
+
+    def add_reader(self, reader: asyncio.Task[None]) -> None:
+        """A task that reads a stream, to be cancelled when the server stops: what it has read is still answered."""
+        self._readers.add(reader)
+        reader.add_done_callback(self._readers.discard)
+
+    def _note(self, method: str, error: Exception) -> None:
+        if isinstance(error, RequestError):
+            self._metrics.rejected.labels(error.reason).inc()
+            self._refusals.add(method, error.reason)
+        elif not isinstance(error, InferenceError):  # that one the batcher has logged, once for its whole batch
+            logger.error("%s failed", method, exc_info=error)
+
+
+async def abort(context: Context, status: status_pb2.Status) -> NoReturn:
+    """End a call with a status."""
+    try:
+        await context.abort_with_status(rpc_status.to_status(status))
+    except grpc.aio.InternalError as error:  # the caller has gone: there is nobody to tell
+        raise asyncio.CancelledError from error
+
+
+def deadline_of(context: Context) -> float | None:
+    """The caller's deadline as a time of `time.monotonic`, if it has one."""
+    remaining = context.time_remaining()
+    return None if remaining is None else time.monotonic() + remaining
