@@ -21,7 +21,8 @@ from tqdm import tqdm
 
 from export.data import Reviews, load
 from service.classification import Classification
-from service.client import DEFAULT_TARGET, TEXTS_PER_CALL, SentimentClient
+from service.client import DEFAULT_TARGET, SentimentClient
+from service.client.batches import TEXTS_PER_CALL
 
 CONCURRENCY = 64
 EXPECTED_DIGITS = 1e-9  # the manifest's accuracy is a count over 25,000

@@ -1,133 +1,71 @@
-"""The command `review-sentiment`: serve, classify, health."""
+"""The command `review-sentiment`: which commands there are, and how they end."""
 
 import argparse
-import asyncio
-import json
-import os
-import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict
-from pathlib import Path
+from collections.abc import Sequence
+from enum import IntEnum
+
+import grpc
 
 from bundle.manifest import BundleError
-from service.classification import Classification
-from service.client import DEFAULT_TARGET, ClientError, SentimentClient
-from service.config import add_flags, load_settings
+from service.client import ClientError
+from service.commands import classify, completion, health, model, serve
 from service.errors import StartupError
-from service.logs import configure_logging
 
+_DESCRIPTION = "Serve the sentiment of reviews over gRPC, or ask a server for it."
 _EPILOG = """\
 examples:
   review-sentiment serve                            the shipped model on localhost:50051
-  review-sentiment serve --grpc-port 0 --models m   any free port, your own bundles
   review-sentiment classify "I loved it."
-  review-sentiment classify --file reviews.txt > answers.jsonl
+  review-sentiment classify --file reviews.csv --output answers.csv
   review-sentiment health
 
-exit status: 0 done; 1 failed, with the reason on standard error; 2 wrong usage
+exit status:
+  0  done
+  1  failed: the reason is on standard error
+  2  wrong usage
+  3  the server cannot be reached or has no room: try again
+  130  interrupted
 """
 
-Command = Callable[[argparse.Namespace], int]
+_TRY_AGAIN = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED}
+
+
+class ExitStatus(IntEnum):
+    """How a command ends; argparse itself ends with 2 where the usage is wrong."""
+
+    DONE = 0
+    FAILED = 1
+    TRY_AGAIN = 3
+    INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
-    arguments = _parser().parse_args(argv)
-    command: Command = arguments.command
+    arguments = build_parser().parse_args(argv)
     try:
-        return command(arguments)
-    except (BundleError, ClientError, StartupError, OSError) as error:
+        status: int = arguments.command(arguments)
+        return status
+    except ClientError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return ExitStatus.TRY_AGAIN if error.code in _TRY_AGAIN else ExitStatus.FAILED
+    except (BundleError, StartupError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return ExitStatus.FAILED
     except KeyboardInterrupt:
-        return 130
+        return ExitStatus.INTERRUPTED
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """Every command with its flags."""
     parser = argparse.ArgumentParser(
         prog="review-sentiment",
-        description="Serve the sentiment of reviews over gRPC, or ask a server for it.",
+        description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-
-    serve = commands.add_parser("serve", help="run the server", description="Run the server until SIGTERM.")
-    add_flags(serve)
-    serve.set_defaults(command=_serve)
-
-    classify = commands.add_parser("classify", help="classify reviews", description="Classify reviews.")
-    classify.add_argument("texts", nargs="*", metavar="TEXT", help="reviews; without any, standard input, one a line")
-    classify.add_argument("--file", type=Path, help="file of reviews, one a line")
-    classify.set_defaults(command=_classify)
-
-    health = commands.add_parser(
-        "health", help="ask whether a server serves", description="Exit 0 if it serves, else 1."
-    )
-    health.set_defaults(command=_health)
-    for client in (classify, health):
-        client.add_argument("--target", default=DEFAULT_TARGET, help="address of the server (%(default)s)")
-        client.add_argument("--timeout", type=float, default=10.0, help="seconds for one call (%(default)s)")
+    for command in (serve, classify, health, model):
+        command.add_to(commands)
+    completion.add_to(commands, parser)
     return parser
-
-
-def _serve(arguments: argparse.Namespace) -> int:
-    from service.server import serve  # loads onnxruntime, which no other command needs
-
-    settings = load_settings(vars(arguments), os.environ)
-    configure_logging(settings.log_format, settings.log_level)
-    return asyncio.run(serve(settings))
-
-
-def _classify(arguments: argparse.Namespace) -> int:
-    show = _show_row if sys.stdout.isatty() else _show_json
-    kept: list[str] = []  # texts whose answers are still to come
-    with SentimentClient(arguments.target, arguments.timeout) as client:
-        for answer in client.classify_many(_remember(_texts(arguments), kept)):
-            show(kept.pop(0), answer)
-    return 0
-
-
-def _remember(texts: Iterable[str], kept: list[str]) -> Iterator[str]:
-    for text in texts:
-        kept.append(text)
-        yield text
-
-
-def _texts(arguments: argparse.Namespace) -> Iterator[str]:
-    if arguments.texts:
-        yield from arguments.texts
-    elif arguments.file:
-        with arguments.file.open(encoding="utf-8", errors="replace") as lines:
-            yield from _not_blank(lines)
-    else:
-        yield from _not_blank(sys.stdin)
-
-
-def _not_blank(lines: Iterable[str]) -> Iterator[str]:
-    skipped = 0
-    for line in lines:
-        if text := line.strip():
-            yield text
-        else:
-            skipped += 1
-    if skipped:
-        print(f"skipped {skipped} blank lines", file=sys.stderr)
-
-
-def _show_json(text: str, answer: Classification) -> None:
-    print(json.dumps({"text": text} | asdict(answer), ensure_ascii=False), flush=True)
-
-
-def _show_row(text: str, answer: Classification) -> None:
-    start = f"{answer.sentiment:<8}  {answer.positive_probability:6.1%}  {answer.token_count:>3} tokens  "
-    width = shutil.get_terminal_size().columns - len(start)
-    print(start + (text if len(text) <= width else text[: width - 3] + "..."))
-
-
-def _health(arguments: argparse.Namespace) -> int:
-    with SentimentClient(arguments.target, arguments.timeout) as client:
-        status = client.health()
-    print(status)
-    return 0 if status == "SERVING" else 1

@@ -4,7 +4,8 @@ import grpc
 import pytest
 
 from bundle.store import Bundle
-from service.client import TEXTS_PER_CALL, ClientError, SentimentClient
+from service.client import ClientError, SentimentClient
+from service.client.batches import CALLS_IN_FLIGHT, TEXTS_PER_CALL
 from tests.service.running import Running, serving
 
 
@@ -30,7 +31,7 @@ def test_one_or_many_get_the_bundle_s_answers(client: SentimentClient, shipped: 
     assert client.classify(texts[0]) == answers[0]
 
 
-def test_many_reads_no_further_ahead_than_a_call(client: SentimentClient) -> None:
+def test_many_reads_no_further_ahead_than_its_calls(client: SentimentClient) -> None:
     read = []
 
     def texts() -> Iterator[str]:
@@ -39,7 +40,7 @@ def test_many_reads_no_further_ahead_than_a_call(client: SentimentClient) -> Non
             yield f"film {number}"
 
     next(client.classify_many(texts()))
-    assert len(read) == TEXTS_PER_CALL
+    assert len(read) == (CALLS_IN_FLIGHT + 1) * TEXTS_PER_CALL
 
 
 def test_what_the_server_says_of_itself(client: SentimentClient, shipped: Bundle) -> None:
