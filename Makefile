@@ -8,6 +8,7 @@ ARGS ?=
 
 # One environment a purpose: onnxruntime and onnxruntime-gpu must not meet, and serving needs no torch.
 DEV := .venv
+CLIENTS := .venv-clients
 SERVE := .venv-serve-$(ORT)
 SERVE_EXTRA_cpu := serve
 SERVE_EXTRA_gpu := gpu
@@ -23,7 +24,7 @@ help: ## list the targets
 serve: $(SERVE)/.ready ## run the service on the shipped model (ARGS="--grpc-port 0 ...")
 	@exec $(SERVE)/bin/review-sentiment serve $(ARGS)
 
-test: $(DEV)/.ready ## run every test
+test: $(DEV)/.ready $(CLIENTS)/.ready ## run every test
 	$(DEV)/bin/python -m pytest $(ARGS)
 
 lint: $(DEV)/.ready ## check style, types, import rules, protos, and that generated code is current
@@ -57,7 +58,7 @@ build: $(DEV)/.ready ## build the wheel and the source distribution into dist/
 	$(DEV)/bin/python -m build
 
 clean: ## remove the environments and caches
-	rm -rf .venv .venv-serve-* .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf .venv .venv-clients .venv-serve-* .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 
 # torch comes first: whatever depends on it then takes the build that is there.
 $(DEV)/.ready: pyproject.toml constraints.txt
@@ -65,6 +66,12 @@ $(DEV)/.ready: pyproject.toml constraints.txt
 	$(DEV)/bin/pip install --quiet --constraint constraints.txt pip
 	$(DEV)/bin/pip install --quiet --constraint constraints.txt torch
 	$(DEV)/bin/pip install --quiet --constraint constraints.txt --editable '.[serve,export]' --group test --group lint
+	@touch $@
+
+# Other people's clients, which the tests run against our server: their protobuf is not ours.
+$(CLIENTS)/.ready: constraints-clients.txt
+	$(PYTHON) -m venv $(CLIENTS)
+	$(CLIENTS)/bin/pip install --quiet --constraint constraints-clients.txt 'tritonclient[grpc]'
 	@touch $@
 
 $(SERVE)/.ready: pyproject.toml $(SERVE_CONSTRAINTS_$(ORT))

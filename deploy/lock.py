@@ -6,10 +6,11 @@ import sys
 from pathlib import Path
 
 # Apart from each other, because onnxruntime and onnxruntime-gpu cannot share an environment, nor torch's CUDA
-# libraries and onnxruntime-gpu's a version.
+# libraries and onnxruntime-gpu's a version, nor our protobuf and other people's clients'.
 SELECTIONS = {
     "constraints.txt": [".[serve,export]", "--group", "test", "--group", "lint", "pip"],
     "constraints-gpu.txt": [".[gpu]", "pip"],
+    "constraints-clients.txt": ["tritonclient[grpc]"],
 }
 HEADER = "# Exact versions for `pip install -c`; written by `make lock`.\n"
 
@@ -27,7 +28,7 @@ def main() -> None:
     """Resolve every selection and write its file."""
     for file, selection in SELECTIONS.items():
         versions = resolve(selection)
-        versions.pop("review-sentiment")
+        versions.pop("review-sentiment", None)
         lines = [f"{name}=={version}\n" for name, version in sorted(versions.items())]
         Path(file).write_text(HEADER + "".join(lines))
 

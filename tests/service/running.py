@@ -42,7 +42,7 @@ class Running:
     def wait(self) -> None:
         """Wait until it says where it serves."""
         deadline = time.monotonic() + START
-        while not (match := re.search(r"gRPC on .*?:(\d+), HTTP on .*?:(\d+)", "\n".join(self.log))):
+        while not (match := re.search(r"gRPC on \S*:(\d+), HTTP on \S*:(\d+)", "\n".join(self.log))):
             assert self.process.poll() is None and time.monotonic() < deadline, f"the server did not start: {self.log}"
             time.sleep(0.02)
         self.grpc_port, self.http_port = int(match[1]), int(match[2])
