@@ -1,6 +1,7 @@
 """The command `review-sentiment`: which commands there are, and how they end."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from enum import IntEnum
@@ -9,7 +10,7 @@ import grpc
 
 from bundle.manifest import BundleError
 from service.client import ClientError
-from service.commands import classify, completion, health, model, serve
+from service.commands import bench, classify, completion, health, model, serve
 from service.errors import StartupError
 
 _DESCRIPTION = "Serve the sentiment of reviews over gRPC, or ask a server for it."
@@ -49,6 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ClientError as error:
         print(f"error: {error}", file=sys.stderr)
         return ExitStatus.TRY_AGAIN if error.code in _TRY_AGAIN else ExitStatus.FAILED
+    except BrokenPipeError:  # whoever read our output has read enough; Python must not flush into it once more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitStatus.FAILED
     except (BundleError, StartupError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return ExitStatus.FAILED
@@ -65,7 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for command in (serve, classify, health, model):
+    for command in (serve, classify, health, model, bench):
         command.add_to(commands)
     completion.add_to(commands, parser)
     return parser

@@ -161,3 +161,56 @@ def test_serving_leaves_nothing_in_the_home_folder(tmp_path: Path, monkeypatch: 
         assert run("classify", "--target", running.target, "fine").returncode == 0
         assert running.stop() == 0
     assert list(tmp_path.rglob("*")) == []
+
+
+def test_model_describes_what_is_loaded(server: Running) -> None:
+    done = run("model", "--target", server.target)
+    assert json.loads(done.stdout)["name"] == "imdb-lstm"
+
+
+def test_bench_reports_latencies(server: Running, tmp_path: Path) -> None:
+    file = tmp_path / "reviews.txt"
+    file.write_text("A fine film.\n\nA dull film.\n")
+    for load in (["--concurrency", "4"], ["--rate", "200"]):
+        done = run("bench", "--target", server.target, "--seconds", "0.5", "--file", str(file), *load)
+        report = json.loads(done.stdout)
+        assert (done.returncode, report["errors"]) == (0, {})
+        assert report["answers"] > 10
+        assert report["p50_ms"] <= report["p99_ms"] <= report["max_ms"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "reason"),
+    [
+        (["--rate", "0"], "0 is not above 0"),
+        (["--seconds", "x"], "invalid float value: 'x'"),
+        (["--token-file", "x"], "--token-file needs --tls"),
+    ],
+)
+def test_wrong_usage_ends_with_2(flags: list[str], reason: str) -> None:
+    done = run("bench", *flags)
+    assert done.returncode == 2
+    assert reason in done.stderr
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_a_shell_completes_commands_and_flags(shell: str) -> None:
+    done = run("completion", shell)
+    assert done.returncode == 0
+    for word in ("classify", "serve", "max-batch-size"):
+        assert word in done.stdout
+
+
+def test_the_port_of_a_container_s_settings_is_asked(server: Running) -> None:
+    assert run("health", SENTIMENT_GRPC_PORT=str(server.grpc_port)).stdout == "SERVING\n"
+
+
+def test_a_reader_who_leaves_ends_it_quietly(server: Running) -> None:
+    process = subprocess.Popen(
+        [*COMMAND, "classify", "--target", server.target], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True
+    )  # fmt: skip
+    assert process.stdout
+    process.stdout.close()
+    _, log = process.communicate("film\n" * 1000, timeout=60)
+    assert (process.returncode, log) == (1, "")
