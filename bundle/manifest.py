@@ -92,6 +92,7 @@ class Manifest:
     labels: list[str]  # by class index: negative, positive
     threshold: float  # probability from which a review counts as positive
     temperature: float  # that divides the logit, already applied in the graphs
+    bias: float  # that is then added to it, likewise
     variants: list[Variant]  # one for each precision
     profile: Profile
     dataset: Dataset

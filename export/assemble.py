@@ -60,6 +60,7 @@ def assemble(
         labels=["negative", "positive"],
         threshold=0.5,
         temperature=checkpoint.temperature,
+        bias=checkpoint.bias,
         variants=[_variant(verification, "int8" in models) for verification in verifications],
         profile=profile(train, checkpoint.build_tokenizer()),
         dataset=Dataset(

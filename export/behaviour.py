@@ -57,9 +57,8 @@ def measure(score: Score, part: Part = "final") -> Behaviour:
     positive = np.array([is_positive for *_, is_positive in short])
     right = np.where(positive, scores >= 0.5, scores < 0.5)
     pair_rows = pairs(part)
-    sides = score([text for _, pair in pair_rows for text in pair]).reshape(-1, 2)  # (pairs, positive and negative)
-    members = np.stack([sides[:, 0] >= 0.5, sides[:, 1] < 0.5], axis=1)
-    both = members[:, 0] & members[:, 1]
+    members = right_sides(score, [pair for _, pair in pair_rows])
+    both = np.asarray(members.all(axis=1))
     return Behaviour(
         short_texts=float(right.mean()),
         pairs=float(both.mean()),
@@ -67,6 +66,12 @@ def measure(score: Score, part: Part = "final") -> Behaviour:
         short_texts_by_group=_by_group([group for group, *_ in short], right),
         pairs_by_group=_by_group([group for group, _ in pair_rows], both),
     )
+
+
+def right_sides(score: Score, chosen: list[Pair]) -> npt.NDArray[np.bool_]:
+    """Whether each pair's positive and negative text are right (pairs, 2)."""
+    scores = score([text for pair in chosen for text in pair]).reshape(-1, 2)
+    return np.stack([scores[:, 0] >= 0.5, scores[:, 1] < 0.5], axis=1)
 
 
 def _by_group(groups: list[str], right: npt.NDArray[np.bool_]) -> dict[str, float]:

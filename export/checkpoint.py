@@ -24,7 +24,9 @@ class Checkpoint:
     train: TrainConfig
     material_fingerprint: str  # SHA-256 of all that was learnt from
     validation_accuracy: float
-    temperature: float = 1.0  # that divides the logit, so that probabilities are calibrated on the validation part
+    # What calibrates the probabilities: the logit is divided by the one, and the other added.
+    temperature: float = 1.0  # by the validation part
+    bias: float = 0.0  # by all labelled reviews
     history: list[dict[str, float]] = field(default_factory=list)  # one entry a pass
 
     def save(self, path: Path) -> None:
@@ -43,9 +45,10 @@ class Checkpoint:
         return cls(**fields | {name: config(**fields[name]) for name, config in configs.items()})
 
     def build(self) -> SentimentModel:
-        """The trained module, in evaluation mode, its logits already divided by the temperature."""
+        """The trained module, in evaluation mode, its logits already calibrated."""
         model = SentimentModel(self.model)
         scaled = {name: self.weights[name] / self.temperature for name in ("dense.weight", "dense.bias")}
+        scaled["dense.bias"] += self.bias
         model.load_state_dict(self.weights | scaled)
         return model.eval()
 

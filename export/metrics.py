@@ -1,5 +1,7 @@
 """Figures of a binary classifier from its probabilities."""
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize_scalar
@@ -32,10 +34,27 @@ def expected_calibration_error(
 
 def fit_temperature(probabilities: npt.NDArray[np.float64], labels: npt.NDArray[np.int64]) -> float:
     """The number that logits must be divided by for the least log loss on these labels (Guo et al., 2017)."""
-    logits = logit(np.clip(probabilities, 1e-12, 1 - 1e-12))
+    logits = _logits(probabilities)
+    return float(np.exp(_least(lambda log: _log_loss(logits / np.exp(log), labels))))
 
-    def log_loss(log_temperature: float) -> float:
-        scaled = expit(logits / np.exp(log_temperature))
-        return classification_metrics(scaled, labels)["log_loss"]
 
-    return float(np.exp(minimize_scalar(log_loss, bounds=(-3, 3), method="bounded").x))
+def fit_bias(probabilities: npt.NDArray[np.float64], labels: npt.NDArray[np.int64]) -> float:
+    """The number that must be added to logits for the least log loss on these labels.
+
+    With the temperature this is Platt scaling (Platt, Probabilistic Outputs for Support Vector Machines, 1999).
+    """
+    logits = _logits(probabilities)
+    return _least(lambda bias: _log_loss(logits + bias, labels))
+
+
+def _logits(probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    logits: npt.NDArray[np.float64] = logit(np.clip(probabilities, 1e-12, 1 - 1e-12))
+    return logits
+
+
+def _log_loss(logits: npt.NDArray[np.float64], labels: npt.NDArray[np.int64]) -> float:
+    return classification_metrics(expit(logits), labels)["log_loss"]
+
+
+def _least(loss: Callable[[float], float]) -> float:
+    return float(minimize_scalar(loss, bounds=(-3, 3), method="bounded").x)

@@ -84,6 +84,15 @@ class SentimentModel(nn.Module):
         input_gate.copy_(-memory.log())
 
 
+def plain_weights(model: nn.Module) -> dict[str, Tensor]:
+    """A copy of a SentimentModel's weights on the CPU; of what the embedding is made of in training, the sum."""
+    weights = {name: weight for name, weight in model.state_dict().items() if not name.startswith("embedding.")}
+    embedding = model.get_submodule("embedding")
+    assert isinstance(embedding, nn.Embedding)
+    weights["embedding.weight"] = embedding.weight
+    return {name: weight.detach().cpu().clone() for name, weight in weights.items()}
+
+
 def _last(states: Tensor, lengths: Tensor) -> Tensor:
     """States (batch, 100) at each text's last token, of states (batch, time, 100).
 

@@ -18,7 +18,7 @@ right, its last state into one sigmoid unit: {parameters:,} parameters. It reads
 **Training.** {training} AdamW (peak learning rate {learning_rate}, one cycle), {epochs} passes in batches of
 {batch_size}, exponentially averaged weights, seed {seed}. 10% of the labelled reviews were held out, film by film, to
 choose by: there the accuracy is {validation:.2%}, and there the temperature ({temperature:.3f}) was fitted that divides
-the logit in the graphs.
+the logit in the graphs; the bias that is then added ({bias:+.3f}) is what all labelled reviews ask for.
 
 ## Measured on the canonical {test_reviews:,} test reviews, through the ONNX files
 
@@ -44,8 +44,9 @@ _HARD = "{train:,} labelled reviews of the {dataset} (Maas et al., 2011), hard l
 _SOFT = (
     "{train:,} labelled and 50,000 unlabelled reviews of the {dataset} (Maas et al., 2011). Teachers (n-grams and "
     "document vectors, each judging only films it was not fitted on) say of every review, and after every few tokens "
-    "of it, how positive it is so far; the hard label has half a say in the whole. Beside them {pairs:,} contrast "
-    "pairs of our own writing and pairs made by rule teach short texts, negation, and goods and services."
+    "of it, how positive it is so far; the hard label has half a say in the whole. Beside them contrast pairs, by "
+    "{lines:,} lines of our own writing and by rule, teach short texts, negation, and goods and services. Words "
+    "share what is learnt through their GloVe vectors (Pennington et al., 2014)."
 )
 _LIMITS_HARD = (
     "Made for whole reviews in English, of films above all. It has seen no other domain and hardly any text below "
@@ -81,7 +82,7 @@ def model_card(manifest: Manifest, checkpoint: Checkpoint, verifications: list[V
         training=(_SOFT if distilled else _HARD).format(
             train=manifest.dataset.train_reviews,
             dataset=manifest.dataset.name,
-            pairs=len(load_bank()),
+            lines=len(load_bank()),
         ),
         test_reviews=manifest.dataset.test_reviews,
         learning_rate=recipe.learning_rate,
@@ -90,6 +91,7 @@ def model_card(manifest: Manifest, checkpoint: Checkpoint, verifications: list[V
         seed=recipe.seed,
         validation=checkpoint.validation_accuracy,
         temperature=checkpoint.temperature,
+        bias=checkpoint.bias,
         precisions=" | ".join(each.precision for each in verifications),
         rules=" | ".join("---" for _ in verifications),
         figures=_figures(verifications),

@@ -1,7 +1,6 @@
 """The training loop, top to bottom: data, batches, model, passes, checkpoints."""
 
 import hashlib
-import itertools
 import random
 import sys
 from collections.abc import Callable
@@ -10,40 +9,47 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from bundle.tokenizer import Tokenizer, TokenizerConfig
+from export.behaviour import right_sides
 from export.checkpoint import Checkpoint, save_atomically
-from export.contrast import Pair, load_bank
+from export.contrast import Pair, hold_out_lines, load_bank
 from export.data import BLOCKS, Reviews, film_blocks, hold_out, join
 from export.examples import Batch, ContrastExamples, ReviewExamples
-from export.metrics import classification_metrics, fit_temperature
-from export.model import Dropout, ModelConfig, SentimentModel
+from export.metrics import classification_metrics, fit_bias, fit_temperature
+from export.model import Dropout, ModelConfig, SentimentModel, plain_weights
 from export.predict import predict
 from export.recipes import TrainConfig
 from export.rules import RulePairs
 from export.soft_labels import SoftLabels
-from export.vocabulary import build_vocabulary
+from export.vocabulary import training_vocabulary
+from export.word_vectors import WordVectors, share
 
 Device = Literal["auto", "cpu", "cuda"]
 
 
 @dataclass(frozen=True)
 class Material:
-    """What there is to learn from: labelled reviews; for distilling, unlabelled ones and the teachers' soft labels."""
+    """What there is to learn from: labelled reviews; for distilling, unlabelled ones, soft labels and word vectors."""
 
     train: Reviews
     unlabelled: Reviews | None = None
     soft_labels: SoftLabels | None = None
+    word_vectors: WordVectors | None = None
 
     def fingerprint(self) -> str:
         """SHA-256 of all of it."""
         digest = hashlib.sha256(self.train.fingerprint().encode())
         if self.soft_labels is not None:
             digest.update(self.soft_labels.digest().encode())
+        if self.word_vectors is not None:
+            digest.update(self.word_vectors.digest().encode())
         return digest.hexdigest()
 
 
@@ -62,15 +68,17 @@ def train(
 
     # The vocabulary, too, sees only what the model is fitted on.
     fit, validation = hold_out(material.train)
-    pairs = load_bank() if config.contrast_batches else []
-    vocabulary = _vocabulary(fit, material.unlabelled, pairs, config.vocabulary_size)
+    bank, unseen_pairs = hold_out_lines(load_bank() if config.contrast_batches else [])
+    vocabulary = training_vocabulary(fit, material.unlabelled, bank, config.vocabulary_size)
     tokenizer = Tokenizer(vocabulary, TokenizerConfig(truncation_side=config.truncation_side))
     examples = _examples(material, fit, tokenizer, config.crop)
-    contrast = ContrastExamples(pairs, RulePairs(fit.texts if pairs else []), tokenizer)
+    contrast = ContrastExamples(bank, RulePairs(fit.texts if bank else []), tokenizer)
     validation_ids = [tokenizer.encode(text).input_ids for text in validation.texts]
 
     model_config = ModelConfig(vocabulary_size=len(vocabulary), max_length=tokenizer.config.max_length)
     model = SentimentModel(model_config).to(target)
+    if material.word_vectors is not None:
+        share(model.embedding, material.word_vectors.matrix(vocabulary).to(target))
     dropout = Dropout(config.word_dropout, config.embedding_dropout, config.channel_dropout, config.state_dropout)
     noise = Dropout(config.contrast_dropout / 2, embedding=config.contrast_dropout, state=config.contrast_dropout)
     averaged = AveragedModel(model, avg_fn=_moving_average(config.ema_decay))
@@ -107,9 +115,10 @@ def train(
         bar = tqdm(batches, f"seed {config.seed}, pass {epoch}/{config.epochs}", steps_per_pass, disable=None)
         mean_loss = 0.0
         for step, batch in enumerate(bar, start=1):
-            loss = _loss(model, batch, dropout, config.running_weight)
-            for pairs_batch in contrast.batches(config.batch_size, config.contrast_batches, rng):
-                loss = loss + config.contrast_weight / config.contrast_batches * _loss(model, pairs_batch, noise)
+            with parametrize.cached():  # the embedding's sum once a step
+                loss = _loss(model, batch, dropout, config.running_weight)
+                for pairs in contrast.batches(config.batch_size, config.contrast_batches, rng):
+                    loss = loss + config.contrast_weight / config.contrast_batches * _loss(model, pairs, noise)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
@@ -121,6 +130,7 @@ def train(
 
         probabilities = predict(averaged.module, validation_ids, model_config.pad_id)
         metrics = classification_metrics(probabilities, validation.labels)
+        metrics |= _read_pairs(averaged.module, tokenizer, unseen_pairs)
         checkpoint.history.append(
             {"epoch": epoch, "loss": mean_loss, **{f"validation_{k}": v for k, v in metrics.items()}}
         )
@@ -128,13 +138,28 @@ def train(
         tqdm.write(f"seed {config.seed}, pass {epoch}: loss {mean_loss:.4f}, validation {told}", file=sys.stderr)
         checkpoint = replace(
             checkpoint,
-            weights={name: weight.detach().cpu().clone() for name, weight in averaged.module.state_dict().items()},
+            weights=plain_weights(averaged.module),
             temperature=fit_temperature(probabilities, validation.labels),
             validation_accuracy=metrics["accuracy"],
         )
         save_atomically(_resume_state(checkpoint, stateful, rng), resume_path)
         checkpoint.save(checkpoint_path)
+
+    checkpoint = replace(checkpoint, bias=_fit_bias(checkpoint, material.train))
+    checkpoint.save(checkpoint_path)
     return checkpoint
+
+
+def _fit_bias(checkpoint: Checkpoint, labelled: Reviews) -> float:
+    """The bias that all labelled reviews ask for.
+
+    The model was fitted to most of them, which makes it too sure of both classes alike: that asks for another
+    temperature, but hardly for another bias. And the validation part alone is too small to tell one.
+    """
+    tokenizer = checkpoint.build_tokenizer()
+    unbiased = replace(checkpoint, bias=0.0).build()
+    ids = [tokenizer.encode(text).input_ids for text in labelled.texts]
+    return fit_bias(predict(unbiased, ids, tokenizer.config.pad_id), labelled.labels)
 
 
 def _loss(model: SentimentModel, batch: Batch, dropout: Dropout, running_weight: float = 0.0) -> Tensor:
@@ -153,6 +178,18 @@ def _loss(model: SentimentModel, batch: Batch, dropout: Dropout, running_weight:
     return loss
 
 
+def _read_pairs(model: nn.Module, tokenizer: Tokenizer, pairs: list[Pair]) -> dict[str, float]:
+    """How many pairs of the bank's held-out lines are right, and how many of their texts."""
+    if not pairs:
+        return {}
+
+    def score(texts: list[str]) -> npt.NDArray[np.float64]:
+        return predict(model, [tokenizer.encode(text).input_ids for text in texts], tokenizer.config.pad_id)
+
+    right = right_sides(score, pairs)
+    return {"pairs": float(right.all(axis=1).mean()), "pair_members": float(right.mean())}
+
+
 def _moving_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
     """An exponential average that forgets faster at first, or the untrained weights would stay in it for long."""
 
@@ -160,13 +197,6 @@ def _moving_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Te
         return torch.lerp(current, averaged, min(decay, (1 + int(count)) / (10 + int(count))))
 
     return average
-
-
-def _vocabulary(fit: Reviews, unlabelled: Reviews | None, pairs: list[Pair], size: int) -> list[str]:
-    """A word of the bank counts as if it were in fifteen reviews: the bank is small, and must be read whole."""
-    reviews = fit.texts if unlabelled is None else [*fit.texts, *unlabelled.texts]
-    sides = [side for pair in pairs for side in pair]
-    return build_vocabulary(itertools.chain(reviews, *[sides] * 15), size)
 
 
 def _examples(material: Material, fit: Reviews, tokenizer: Tokenizer, crop: float) -> ReviewExamples:

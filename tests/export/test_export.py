@@ -80,6 +80,7 @@ def test_all_of_it_makes_a_bundle_that_the_engine_serves(
         good, bad = engine.run([encode(f"I saw it. It was {word}.").input_ids for word in ("brilliant", "boring")])
         assert good > 0.5 > bad
     assert bundle.manifest.temperature != 1.0
+    assert bundle.manifest.bias != 0.0
     capsys.readouterr()
     assert main([*command, "--destination", "models/imdb-lstm/2"]) == 1
     assert "exists: give another --destination, or --replace" in capsys.readouterr().err
@@ -89,7 +90,7 @@ def test_a_graph_that_was_not_verified_is_not_bundled(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(["all", "--data", str(data), "--run", "run", *FLAGS, "--epochs", "1"]) == 0
+    assert main(["all", "--data", str(data), "--run", "run", *FLAGS]) == 0
     graph = onnx.load("run/model.onnx")
     graph.doc_string = "changed"
     onnx.save(graph, "run/model.onnx")

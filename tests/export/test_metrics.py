@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from export.metrics import classification_metrics, expected_calibration_error, fit_temperature
+from export.metrics import classification_metrics, expected_calibration_error, fit_bias, fit_temperature
 
 
 def test_figures_of_a_small_example() -> None:
@@ -28,3 +28,11 @@ def test_calibration_is_the_gap_between_predicted_and_observed() -> None:
     assert expected_calibration_error(np.full(10, 0.8), labels) == pytest.approx(0)
     assert expected_calibration_error(np.full(10, 0.9), labels) == pytest.approx(0.1)
     assert expected_calibration_error(np.array([1.0]), np.array([1])) == 0
+
+
+def test_the_bias_undoes_a_leaning_to_one_class() -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, 100_000)
+    labels = (rng.random(100_000) < expit(logits)).astype(np.int64)
+    assert fit_bias(expit(logits), labels) == pytest.approx(0, abs=0.03)
+    assert fit_bias(expit(logits - 0.7), labels) == pytest.approx(0.7, abs=0.03)
