@@ -15,6 +15,7 @@ from typing import Protocol
 from service.errors import InferenceError
 from service.metrics import Metrics
 from service.request_queue import Entry, RequestQueue
+from service.tracing import Tracer
 
 logger = logging.getLogger(__name__)
 
@@ -59,11 +60,18 @@ class Batcher:
     """Takes batches from a queue, runs them one after another on a thread of its own, and settles their futures."""
 
     def __init__(
-        self, queue: RequestQueue, engine: BatchEngine, metrics: Metrics, max_batch_size: int, max_batch_tokens: int
+        self,
+        queue: RequestQueue,
+        engine: BatchEngine,
+        metrics: Metrics,
+        max_batch_size: int,
+        max_batch_tokens: int,
+        tracer: Tracer | None = None,
     ) -> None:
         self._queue = queue
         self._engine = engine
         self._metrics = metrics
+        self._tracer = tracer
         self._max_tokens = max_batch_tokens
         fitting = max_batch_tokens // engine.pad_to if engine.pad_to else max_batch_size
         self._max_size = max(1, min(max_batch_size, fitting))
@@ -83,7 +91,7 @@ class Batcher:
         for entry in batch:
             self._metrics.queue.observe(started - entry.enqueued)
         sequences = [entry.input_ids for entry in batch]
-        self._observe_batch(sequences)
+        tokens = self._observe_batch(sequences)
         try:
             seconds, probabilities = await asyncio.get_running_loop().run_in_executor(executor, self._timed, sequences)
         except Exception:
@@ -91,24 +99,35 @@ class Batcher:
             _fail(batch)
             return
         self._metrics.inference.observe(seconds)
+        if self._tracer:
+            self._trace(self._tracer, batch, tokens, started, seconds)
         self._queue.seconds_per_review += 0.1 * (seconds / len(batch) - self._queue.seconds_per_review)
         for entry, probability in zip(batch, probabilities, strict=True):
             if not entry.future.done():  # its caller may have gone while it ran
                 entry.future.set_result(probability)
 
     def _timed(self, sequences: Sequences) -> tuple[float, Sequence[float]]:
-        started = time.perf_counter()
+        started = time.monotonic()
         probabilities = self._engine.run(sequences)
         if len(probabilities) != len(sequences):
             raise RuntimeError(f"the engine gave {len(probabilities)} answers for {len(sequences)} reviews")
-        return time.perf_counter() - started, probabilities
+        return time.monotonic() - started, probabilities
 
-    def _observe_batch(self, sequences: Sequences) -> None:
+    def _trace(self, tracer: Tracer, batch: list[Entry], tokens: int, started: float, seconds: float) -> None:
+        requests = [entry.trace for entry in batch if entry.trace is not None]
+        for entry in batch:
+            if entry.trace is not None:
+                tracer.stage("queue", entry.trace, entry.enqueued, started)
+        tracer.batch(requests, tokens, started, started + seconds)
+
+    def _observe_batch(self, sequences: Sequences) -> int:
+        """Returns the tokens that the engine is given, padding included."""
         lengths = [len(ids) for ids in sequences]
         padded = len(lengths) * (self._engine.pad_to or max(lengths))
         self._metrics.batch_size.observe(len(lengths))
         self._metrics.batch_tokens.observe(padded)
         self._metrics.padding_ratio.observe(1 - sum(lengths) / padded)
+        return padded
 
 
 def _fail(batch: list[Entry]) -> None:

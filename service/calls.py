@@ -15,6 +15,7 @@ from service.errors import InferenceError, RequestError
 from service.logs import RefusalLog
 from service.metrics import Metrics
 from service.statuses import rule_of, to_status
+from service.tracing import Tracer
 
 logger = logging.getLogger(__name__)
 
@@ -31,9 +32,10 @@ _CLOCKS_APART = 0.01
 class Calls:
     """The calls being answered, of every service of one server."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, tracer: Tracer | None = None) -> None:
         self.draining = False
         self._metrics = metrics
+        self._tracer = tracer
         self._refusals = RefusalLog(logger)
         self._open = 0
         self._idle = asyncio.Event()
@@ -52,12 +54,18 @@ class Calls:
     async def unary(self, method: str, work: Awaitable[T], context: Context) -> T:
         """What `work` gives; a call whose work fails is aborted with the status that says why."""
         with self.open():
-            outcome = await self.answer(method, work, deadline_of(context))
+            outcome = await self.answer(method, work, context)
         return await abort(context, outcome) if isinstance(outcome, status_pb2.Status) else outcome
 
-    async def answer(self, method: str, work: Awaitable[T], deadline: float | None) -> T | status_pb2.Status:
-        """What `work` gives, or the status that refuses it; counted, timed and logged either way."""
-        started = time.perf_counter()
+    async def answer(self, method: str, work: Awaitable[T], context: Context) -> T | status_pb2.Status:
+        """What `work` gives, or the status that refuses it; counted, timed, traced and logged either way."""
+        if self._tracer:
+            with self._tracer.request(method, _metadata(context)):
+                return await self._answer(method, work, context)
+        return await self._answer(method, work, context)
+
+    async def _answer(self, method: str, work: Awaitable[T], context: Context) -> T | status_pb2.Status:
+        started, deadline = time.perf_counter(), deadline_of(context)
         self._metrics.in_flight.inc()
         code = grpc.StatusCode.OK
         try:
@@ -111,3 +119,9 @@ def deadline_of(context: Context) -> float | None:
     """The caller's deadline as a time of `time.monotonic`, if it has one."""
     remaining = context.time_remaining()
     return None if remaining is None else time.monotonic() + remaining
+
+
+def _metadata(context: Context) -> dict[str, str]:
+    """What the caller sent beside the request, as far as it is text."""
+    metadata = context.invocation_metadata() or ()
+    return {name: value for name, value in metadata if isinstance(value, str)}

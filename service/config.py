@@ -57,6 +57,12 @@ class Settings:
     padding: Literal["longest", "max_length"] = _setting(
         "longest", "pad a batch to its longest review, or always to the model's 500 tokens; the answers are the same"
     )
+    otlp_endpoint: str = _setting(
+        "", "OpenTelemetry collector to send traces to, as http://localhost:4317; empty: none"
+    )
+    trace_ratio: float = _setting(
+        0.01, "share of the traces to send, 0 to 1, of those that callers did not begin", least=0
+    )
     grace: float = _setting(30.0, "seconds that accepted reviews have to finish after SIGTERM", least=0)
     log_format: Literal["text", "json"] = _setting("text", "form of the log lines")
     log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "least severe lines to log")
@@ -69,6 +75,8 @@ class Settings:
         for port in ("grpc_port", "http_port"):
             if getattr(self, port) > 65_535:
                 raise ConfigError(f"{port} is {getattr(self, port)}; a port is at most 65535")
+        if self.trace_ratio > 1:
+            raise ConfigError(f"trace_ratio is {self.trace_ratio}; it must be at most 1")
         if self.max_texts > self.max_queue_size:
             raise ConfigError(
                 f"max_texts is {self.max_texts}, more than max_queue_size ({self.max_queue_size}): "

@@ -11,7 +11,8 @@
     '- StartupError           the server does not start
        |- ConfigError         a setting is wrong or unknown
        |- ProviderError       the execution provider asked for cannot be used
-       '- PortError           an address cannot be listened on
+       |- PortError           an address cannot be listened on
+       '- TracingError        traces cannot be sent
 
 `bundle.manifest.BundleError` stands beside StartupError: a bundle that must not be served.
 """
@@ -106,3 +107,7 @@ class ProviderError(StartupError):
 
 class PortError(StartupError):
     """An address cannot be listened on."""
+
+
+class TracingError(StartupError):
+    """Traces cannot be sent."""

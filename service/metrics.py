@@ -77,6 +77,14 @@ class Metrics:
         probability = "sentiment_positive_probability"
         self.positive_probability = histogram(probability, "Answer for one review.", buckets=PROBABILITIES)
 
+        # What is served can be compared with what the default model has learnt from.
+        self.training_tokens = gauge("sentiment_training_review_tokens", "Tokens read of a training review, mean.")
+        self.training_truncated = gauge("sentiment_training_truncated_ratio", "Share of training reviews truncated.")
+        self.training_unknown = gauge(
+            "sentiment_training_unknown_token_ratio", "Share of a training review's tokens not in the vocabulary, mean."
+        )
+        self.training_positive = gauge("sentiment_training_positive_ratio", "Share of training reviews positive.")
+
         model = ["name", "version", "precision", "sha256"]
         self.model_info = gauge("sentiment_model_info", "1 for the model being served.", model)
         provider = "sentiment_execution_provider_info"

@@ -12,6 +12,7 @@ from service.errors import UnknownModel
 from service.metrics import Metrics
 from service.request_queue import RequestQueue
 from service.scorer import Limits, Scorer
+from service.tracing import Tracer
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,12 @@ def build_model(
     max_queue_size: int,
     max_batch_size: int,
     max_batch_tokens: int,
+    tracer: Tracer | None = None,
 ) -> Model:
     """Put the parts together."""
     queue = RequestQueue(max_queue_size)
-    batcher = Batcher(queue, engine, metrics, max_batch_size, max_batch_tokens)
-    scorer = Scorer(bundle.tokenizer, bundle.manifest.threshold, queue, limits, metrics)
+    batcher = Batcher(queue, engine, metrics, max_batch_size, max_batch_tokens, tracer)
+    scorer = Scorer(bundle.tokenizer, bundle.manifest.threshold, queue, limits, metrics, tracer)
     return Model(bundle, engine, queue, batcher, scorer)
 
 

@@ -6,8 +6,12 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from service.errors import Expired, QueueFull
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
 
 # Entries that a batch may be chosen among: enough to find like lengths, few enough to look through for every batch.
 WINDOW = 256
@@ -20,6 +24,7 @@ class Entry:
     input_ids: Sequence[int]
     deadline: float | None
     future: asyncio.Future[float]  # of the positive probability; cancelled when its caller is gone
+    trace: "Context | None" = None  # of its request, where there is tracing
     enqueued: float = field(default_factory=time.monotonic)
 
 

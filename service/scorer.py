@@ -10,6 +10,7 @@ from service.classification import Classification
 from service.errors import Draining, InvalidRequest
 from service.metrics import Metrics
 from service.request_queue import Entry, RequestQueue
+from service.tracing import Tracer
 
 # A long batch is tokenized in parts of so many texts (a few milliseconds each), so that others get their turn between.
 _TOKENIZE_AT_ONCE = 32
@@ -27,13 +28,20 @@ class Scorer:
     """Classifies texts with the engine behind a queue."""
 
     def __init__(
-        self, tokenizer: Tokenizer, threshold: float, queue: RequestQueue, limits: Limits, metrics: Metrics
+        self,
+        tokenizer: Tokenizer,
+        threshold: float,
+        queue: RequestQueue,
+        limits: Limits,
+        metrics: Metrics,
+        tracer: Tracer | None = None,
     ) -> None:
         self.limits = limits
         self._tokenizer = tokenizer
         self._threshold = threshold
         self._queue = queue
         self._metrics = metrics
+        self._tracer = tracer
         self.closed = False
 
     def close(self) -> None:
@@ -95,16 +103,20 @@ class Scorer:
         if size > self.limits.max_text_bytes:
             limit = self.limits.max_text_bytes
             raise InvalidRequest("text_too_long", field, f"has {size} bytes of UTF-8; send at most {limit}")
-        started = time.perf_counter()
+        started = time.monotonic()
         encoding = self._tokenizer.encode(text)
-        self._metrics.tokenize.observe(time.perf_counter() - started)
+        ended = time.monotonic()
+        self._metrics.tokenize.observe(ended - started)
+        if self._tracer:
+            self._tracer.stage("tokenize", self._tracer.current(), started, ended)
         if not encoding.input_ids:
             raise InvalidRequest("blank_text", field, "is blank; send a text with at least one visible character")
         return encoding
 
     async def _score(self, encodings: Sequence[Encoding], deadline: float | None) -> list[Classification]:
         loop = asyncio.get_running_loop()
-        entries = [Entry(encoding.input_ids, deadline, loop.create_future()) for encoding in encodings]
+        trace = self._tracer.current() if self._tracer else None
+        entries = [Entry(encoding.input_ids, deadline, loop.create_future(), trace) for encoding in encodings]
         self._queue.put(entries)
         try:
             probabilities = await asyncio.gather(*(entry.future for entry in entries))

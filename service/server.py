@@ -24,6 +24,7 @@ from service.pb import open_inference_pb2, open_inference_pb2_grpc, sentiment_pb
 from service.registry import Model, Registry, build_model
 from service.scorer import Limits
 from service.servicer import SentimentServicer
+from service.tracing import Tracer
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ class Server:
         self.metrics = Metrics()
         self.grpc_port = self.http_port = 0
         self._ready = False
+        self._tracer: Tracer | None = None
         self._cleanup = contextlib.AsyncExitStack()
 
     async def start(self) -> None:
@@ -60,6 +62,9 @@ class Server:
             cleanup.push_async_callback(self._grpc.stop, None)
             self.grpc_port = self._listen()
 
+            if settings.otlp_endpoint:
+                self._tracer = await asyncio.to_thread(Tracer, settings.otlp_endpoint, settings.trace_ratio)
+                cleanup.push_async_callback(asyncio.to_thread, self._tracer.close)
             self._registry = Registry(await asyncio.to_thread(self._load_models))
             self._serve_with(self._registry)
             self.batching = asyncio.create_task(self._registry.run(), name="batching")
@@ -96,11 +101,11 @@ class Server:
             bundle = load_bundle(path)
             engine = Engine(bundle, settings.execution_provider, fixed_length, settings.precision)
             sizes = settings.max_queue_size, settings.max_batch_size, settings.max_batch_tokens
-            models.append(build_model(bundle, engine, limits, self.metrics, *sizes))
+            models.append(build_model(bundle, engine, limits, self.metrics, *sizes, self._tracer))
         return models
 
     def _serve_with(self, registry: Registry) -> None:
-        self._calls = Calls(self.metrics)
+        self._calls = Calls(self.metrics, self._tracer)
         self.metrics.queue_depth.set_function(lambda: sum(len(model.queue) for model in registry.models))
         self.metrics.queue_capacity.set(sum(model.queue.capacity for model in registry.models))
         sentiment, inference = SentimentServicer(registry, self._calls), InferenceServicer(registry, self._calls)
@@ -150,6 +155,11 @@ class Server:
                 *(manifest.name, manifest.version, variant.precision, engine.provider),
                 *(host, self.grpc_port, host, self.http_port),
             )
+        profile = models[0].manifest.profile
+        self.metrics.training_tokens.set(profile.token_count_mean)
+        self.metrics.training_truncated.set(profile.truncated_ratio)
+        self.metrics.training_unknown.set(profile.unknown_token_ratio_mean)
+        self.metrics.training_positive.set(profile.positive_ratio)
         self.metrics.provider_fallback.set(any(model.engine.fell_back for model in models))
 
     def _is_ready(self) -> bool:

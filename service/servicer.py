@@ -64,7 +64,7 @@ class SentimentServicer(sentiment_pb2_grpc.SentimentServiceServicer):
 
         async def answer(request: pb.ClassifyStreamRequest) -> None:
             try:
-                response = await self._stream_response(request, deadline)
+                response = await self._stream_response(request, context, deadline)
                 async with writing:
                     with suppress(grpc.aio.InternalError):  # the caller has gone; gRPC cancels this handler next
                         await context.write(response)
@@ -92,7 +92,7 @@ class SentimentServicer(sentiment_pb2_grpc.SentimentServiceServicer):
         return await self._calls.unary("GetModel", work(), context)
 
     async def _stream_response(
-        self, request: pb.ClassifyStreamRequest, deadline: float | None
+        self, request: pb.ClassifyStreamRequest, context: Context, deadline: float | None
     ) -> pb.ClassifyStreamResponse:
         async def work() -> pb.ClassifyStreamResponse:
             model = self._registry.find(request.model_version)
@@ -100,7 +100,7 @@ class SentimentServicer(sentiment_pb2_grpc.SentimentServiceServicer):
             message, version = _to_message(answer), model.manifest.version
             return pb.ClassifyStreamResponse(id=request.id, classification=message, model_version=version)
 
-        outcome = await self._calls.answer("ClassifyStream", work(), deadline)
+        outcome = await self._calls.answer("ClassifyStream", work(), context)
         if isinstance(outcome, status_pb2.Status):
             return pb.ClassifyStreamResponse(id=request.id, error=outcome)
         return outcome
