@@ -1,5 +1,7 @@
-"""What every test may use: the shipped bundle, and asyncio in its debug mode."""
+"""What every test may use: the shipped bundle, asyncio in its debug mode, an engine that waits."""
 
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +9,7 @@ import pytest
 
 from bundle.store import Bundle, find_version, load_bundle
 from service.config import default_models
+from service.engine import Engine
 
 
 @pytest.fixture
@@ -25,3 +28,18 @@ def shipped_path() -> Path:
 def shipped(shipped_path: Path) -> Bundle:
     """The shipped bundle, loaded."""
     return load_bundle(shipped_path)
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """While clear, holds every batch in the real engine."""
+    opened, run = threading.Event(), Engine.run
+    opened.set()
+
+    def gated(self: Engine, sequences: Sequence[Sequence[int]]) -> list[float]:
+        assert opened.wait(30)
+        return run(self, sequences)
+
+    monkeypatch.setattr(Engine, "run", gated)
+    yield opened
+    opened.set()

@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import threading
 from asyncio.subprocess import PIPE
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,6 @@ import pytest
 from service.classification import Classification
 from service.client import AsyncSentimentClient
 from service.config import Settings
-from service.engine import Engine
 from service.server import Server
 from tests.service.running import serving
 
@@ -42,21 +40,6 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
         done = subprocess.run([NPM, *arguments], cwd=copy / EXAMPLE, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
     return copy / EXAMPLE
-
-
-@pytest.fixture
-def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
-    """While clear, holds every batch in the real engine."""
-    opened, run = threading.Event(), Engine.run
-    opened.set()
-
-    def gated(self: Engine, sequences: Sequence[Sequence[int]]) -> list[float]:
-        assert opened.wait(30)
-        return run(self, sequences)
-
-    monkeypatch.setattr(Engine, "run", gated)
-    yield opened
-    opened.set()
 
 
 def check(lines: list[str]) -> None:

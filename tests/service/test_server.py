@@ -4,7 +4,7 @@ import asyncio
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -32,21 +32,6 @@ if TYPE_CHECKING:
     Stub = sentiment_pb2_grpc.SentimentServiceAsyncStub
 
 Detail = TypeVar("Detail", error_details_pb2.BadRequest, error_details_pb2.RetryInfo)
-
-
-@pytest.fixture
-def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
-    """While clear, holds every batch in the real engine."""
-    opened, run = threading.Event(), Engine.run
-    opened.set()
-
-    def gated(self: Engine, sequences: Sequence[Sequence[int]]) -> list[float]:
-        assert opened.wait(30)
-        return run(self, sequences)
-
-    monkeypatch.setattr(Engine, "run", gated)
-    yield opened
-    opened.set()
 
 
 def fetch(server: Server, path: str) -> tuple[int, str]:
