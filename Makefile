@@ -10,8 +10,8 @@ ARGS ?=
 DEV := .venv
 CLIENTS := .venv-clients
 SERVE := .venv-serve-$(ORT)
-SERVE_EXTRA_cpu := serve
-SERVE_EXTRA_gpu := gpu
+SERVE_EXTRA_cpu := serve,bulk
+SERVE_EXTRA_gpu := gpu,bulk
 SERVE_CONSTRAINTS_cpu := constraints.txt
 SERVE_CONSTRAINTS_gpu := constraints-gpu.txt
 
@@ -65,7 +65,7 @@ $(DEV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(DEV)
 	$(DEV)/bin/pip install --quiet --constraint constraints.txt pip
 	$(DEV)/bin/pip install --quiet --constraint constraints.txt torch
-	$(DEV)/bin/pip install --quiet --constraint constraints.txt --editable '.[serve,export]' --group test --group lint
+	$(DEV)/bin/pip install --quiet --constraint constraints.txt --editable '.[serve,export,bulk,ray,tracing]' --group test --group lint
 	@touch $@
 
 # Other people's clients, which the tests run against our server: their protobuf is not ours.

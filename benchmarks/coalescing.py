@@ -29,6 +29,9 @@ class Cost(NamedTuple):
     per_second: float
     server_microseconds: float  # of CPU
 
+    def __str__(self) -> str:
+        return f"{self.per_second:,.0f} a second at {self.server_microseconds:.0f} us"
+
 
 async def measure(target: str, server: psutil.Process, texts: list[str], callers: int, coalesce: bool) -> Cost:
     """So many callers, each with one review at a time, until all texts are answered."""
@@ -69,12 +72,8 @@ def main() -> None:
             alone, together = (
                 Cost(*(median(values) for values in zip(*costs[coalesce], strict=True))) for coalesce in (False, True)
             )
-            print(
-                f"{callers} callers: alone {alone.per_second:,.0f} a second, {alone.server_microseconds:.0f} us; together "
-                f"{together.per_second:,.0f}, {together.server_microseconds:.0f} us; "
-                f"{together.per_second / alone.per_second:.2f} times as many",
-                flush=True,
-            )
+            ratio = together.per_second / alone.per_second
+            print(f"{callers} callers: alone {alone}, together {together}, {ratio:.2f} times as many", flush=True)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ from pathlib import Path
 # Apart from each other, because onnxruntime and onnxruntime-gpu cannot share an environment, nor torch's CUDA
 # libraries and onnxruntime-gpu's a version, nor our protobuf and other people's clients'.
 SELECTIONS = {
-    "constraints.txt": [".[serve,export]", "--group", "test", "--group", "lint", "pip"],
-    "constraints-gpu.txt": [".[gpu]", "pip"],
+    "constraints.txt": [".[serve,export,bulk,ray,tracing]", "--group", "test", "--group", "lint", "pip"],
+    "constraints-gpu.txt": [".[gpu,bulk]", "pip"],
     "constraints-clients.txt": ["tritonclient[grpc]"],
 }
 HEADER = "# Exact versions for `pip install -c`; written by `make lock`.\n"

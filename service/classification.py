@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from bundle.tokenizer import Encoding
+
 Sentiment = Literal["negative", "positive"]
 
 
@@ -15,3 +17,14 @@ class Classification:
     token_count: int  # tokens that the model read
     truncated: bool  # whether the review had more
     unknown_token_ratio: float  # share of the tokens read that the vocabulary lacks, 0 to 1
+
+
+def to_classification(encoding: Encoding, probability: float, threshold: float) -> Classification:
+    """What the model's probability says of a text that it read as `encoding`."""
+    return Classification(
+        sentiment="positive" if probability >= threshold else "negative",
+        positive_probability=probability,
+        token_count=len(encoding.input_ids),
+        truncated=encoding.truncated,
+        unknown_token_ratio=encoding.unknown_token_ratio,
+    )

@@ -9,8 +9,9 @@ from enum import IntEnum
 import grpc
 
 from bundle.manifest import BundleError
+from service.bulk.errors import BulkError
 from service.client import ClientError
-from service.commands import bench, classify, completion, health, model, serve
+from service.commands import bench, classify, completion, health, model, score, serve
 from service.errors import StartupError
 
 _DESCRIPTION = "Serve the sentiment of reviews over gRPC, or ask a server for it."
@@ -19,6 +20,7 @@ examples:
   review-sentiment serve                            the shipped model on localhost:50051
   review-sentiment classify "I loved it."
   review-sentiment classify --file reviews.csv --output answers.csv
+  review-sentiment score reviews.csv answers.csv    without a server
   review-sentiment health
 
 exit status:
@@ -53,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read our output has read enough; Python must not flush into it once more
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitStatus.FAILED
-    except (BundleError, StartupError, OSError) as error:
+    except (BulkError, BundleError, StartupError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return ExitStatus.FAILED
     except KeyboardInterrupt:
@@ -69,7 +71,7 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for command in (serve, classify, health, model, bench):
+    for command in (serve, classify, score, health, model, bench):
         command.add_to(commands)
     completion.add_to(commands, parser)
     return parser

@@ -52,6 +52,16 @@ class InvalidRequest(RequestError):
         self.message = message
 
 
+def blank_text(field: str) -> InvalidRequest:
+    """A text without a visible character."""
+    return InvalidRequest("blank_text", field, "is blank; send a text with at least one visible character")
+
+
+def text_too_long(field: str, size: int, most: int) -> InvalidRequest:
+    """A text of `size` bytes where `most` are allowed."""
+    return InvalidRequest("text_too_long", field, f"has {size} bytes of UTF-8; send at most {most}")
+
+
 class UnknownModel(RequestError):
     """No model of that name and version is served; the message names those that are."""
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bundle.tokenizer import Encoding, Tokenizer
-from service.classification import Classification
-from service.errors import Draining, InvalidRequest
+from service.classification import Classification, to_classification
+from service.errors import Draining, InvalidRequest, blank_text, text_too_long
 from service.metrics import Metrics
 from service.request_queue import Entry, RequestQueue
 from service.tracing import Tracer
@@ -101,8 +101,7 @@ class Scorer:
     def _encode(self, text: str, field: str) -> Encoding:
         size = len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))
         if size > self.limits.max_text_bytes:
-            limit = self.limits.max_text_bytes
-            raise InvalidRequest("text_too_long", field, f"has {size} bytes of UTF-8; send at most {limit}")
+            raise text_too_long(field, size, self.limits.max_text_bytes)
         started = time.monotonic()
         encoding = self._tokenizer.encode(text)
         ended = time.monotonic()
@@ -110,7 +109,7 @@ class Scorer:
         if self._tracer:
             self._tracer.stage("tokenize", self._tracer.current(), started, ended)
         if not encoding.input_ids:
-            raise InvalidRequest("blank_text", field, "is blank; send a text with at least one visible character")
+            raise blank_text(field)
         return encoding
 
     async def _score(self, encodings: Sequence[Encoding], deadline: float | None) -> list[Classification]:
@@ -126,13 +125,7 @@ class Scorer:
 
     def _classification(self, encoding: Encoding, probability: float) -> Classification:
         self._observe(encoding, probability)
-        return Classification(
-            sentiment="positive" if probability >= self._threshold else "negative",
-            positive_probability=probability,
-            token_count=len(encoding.input_ids),
-            truncated=encoding.truncated,
-            unknown_token_ratio=encoding.unknown_token_ratio,
-        )
+        return to_classification(encoding, probability, self._threshold)
 
     def _observe(self, encoding: Encoding, probability: float) -> None:
         self._metrics.review_tokens.observe(len(encoding.input_ids))
