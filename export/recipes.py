@@ -15,6 +15,7 @@ class TrainConfig:
     learning_rate: float = 2e-3  # peak; linear warm-up over 5% of the steps, then a cosine to zero
     beta2: float = 0.999  # Adam's memory of squared gradients
     weight_decay: float = 0.1
+    own_decay: float = 0.1  # of the words' own values in the embedding; the more, the more they are what their like are
     word_dropout: float = 0.3  # share of tokens replaced by the unknown token, anew in each pass
     embedding_dropout: float = 0.4
     channel_dropout: float = 0.2
@@ -41,6 +42,7 @@ DISTILLED = TrainConfig(
     learning_rate=0.015,
     beta2=0.99,
     weight_decay=0.01,
+    own_decay=0.1,
     word_dropout=0.0,
     embedding_dropout=0.0,
     channel_dropout=0.0,

