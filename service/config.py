@@ -57,6 +57,9 @@ class Settings:
     padding: Literal["longest", "max_length"] = _setting(
         "longest", "pad a batch to its longest review, or always to the model's 500 tokens; the answers are the same"
     )
+    max_connection_age: float = _setting(
+        300.0, "seconds after which a connection ends once its calls are answered: new servers get their share", least=1
+    )
     otlp_endpoint: str = _setting(
         "", "OpenTelemetry collector to send traces to, as http://localhost:4317; empty: none"
     )

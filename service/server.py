@@ -130,6 +130,8 @@ class Server:
         largest = settings.max_texts * settings.max_text_bytes + _MESSAGE_OVERHEAD
         return [
             ("grpc.max_receive_message_length", largest),
+            # A client that connects anew asks for the addresses anew; gRPC spreads the ages by a tenth.
+            ("grpc.max_connection_age_ms", int(settings.max_connection_age * 1000)),
             # Clients may ping an idle connection this often (milliseconds), to notice one that has died.
             ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
             ("grpc.so_reuseport", 0),  # or a second server would take half the calls instead of failing

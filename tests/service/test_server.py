@@ -247,6 +247,28 @@ async def test_a_client_with_only_reflection_lists_and_calls(server: Server) -> 
     assert probability > 0.5
 
 
+async def test_a_connection_that_ends_of_age_loses_no_answer() -> None:
+    server = Server(replace(FREE_PORTS, max_connection_age=1.0))
+    await server.start()
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
+        stub: Stub = sentiment_pb2_grpc.SentimentServiceStub(channel)
+
+        async def watch() -> None:
+            await channel.channel_ready()
+            while (state := channel.get_state()) is grpc.ChannelConnectivity.READY:
+                await channel.wait_for_state_change(state)
+            ended.set()
+
+        watching, until = loop.create_task(watch()), loop.time() + 30
+        while not ended.is_set() and loop.time() < until:
+            await stub.Classify(pb.ClassifyRequest(text="good"))
+        assert (await stub.Classify(pb.ClassifyRequest(text="good"))).classification.token_count == 1
+        await watching
+    await server.stop()
+
+
 async def test_http_tells_liveness_readiness_and_metrics(server: Server, stub: "Stub") -> None:
     await stub.ClassifyBatch(pb.ClassifyBatchRequest(texts=["good", "bad film"]))
     assert await asyncio.to_thread(fetch, server, "/livez") == (200, "ok\n")
