@@ -2,14 +2,18 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
+from dataclasses import fields
 from pathlib import Path
 
 import grpc
 import pytest
 
 from service.calls import METHODS
+from service.cli import build_parser
+from service.config import PREFIX, Settings
 from service.metrics import PROBABILITIES, SECONDS
 from service.statuses import INTERNAL, RULES
 
@@ -86,6 +90,13 @@ def test_every_alert_is_in_the_runbook_and_the_reverse() -> None:
     # GitHub's anchor of such a heading is its text in small letters.
     links = re.findall(r"runbook: docs/runbook\.md#(\S+)\n", ALERTS)
     assert links == [name.lower() for name in named]
+
+
+def test_commands_and_settings_of_the_runbook_exist() -> None:
+    for command in re.findall(r"^    review-sentiment (.+)$", RUNBOOK, re.MULTILINE):
+        build_parser().parse_args(shlex.split(command))  # exits if it cannot
+    settings = {PREFIX + setting.name.upper() for setting in fields(Settings)}
+    assert set(re.findall(rf"\b{PREFIX}\w+", RUNBOOK)) <= settings
 
 
 @needs_promtool
