@@ -16,7 +16,7 @@ SERVE_CONSTRAINTS_cpu := constraints.txt
 SERVE_CONSTRAINTS_gpu := constraints-gpu.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint format proto train up down lock build clean
+.PHONY: help serve test lint format proto train up down compose-test lock build clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,11 +27,12 @@ serve: $(SERVE)/.ready ## run the service on the shipped model (ARGS="--grpc-por
 test: $(DEV)/.ready $(CLIENTS)/.ready ## run every test
 	$(DEV)/bin/python -m pytest $(ARGS)
 
-lint: $(DEV)/.ready ## check style, types, import rules, protos, and that generated code is current
+lint: $(DEV)/.ready ## check style, types, import rules, Dockerfiles, protos, and that generated code is current
 	$(DEV)/bin/ruff check .
 	$(DEV)/bin/ruff format --check .
 	$(DEV)/bin/mypy
 	$(DEV)/bin/lint-imports
+	$(DEV)/bin/hadolint deploy/docker/Dockerfile deploy/haproxy/Dockerfile
 	$(DEV)/bin/python protos/lint.py
 	$(DEV)/bin/python protos/generate.py --check
 
@@ -45,11 +46,14 @@ proto: $(DEV)/.ready ## regenerate service/pb from protos/
 train: $(DEV)/.ready ## train, export, verify and write the next models/imdb-lstm/<version> (DATA=PATH, ARGS="--seeds 3 ...")
 	$(DEV)/bin/review-sentiment-export all --data $(DATA) $(ARGS)
 
-up: ## build the images and start service, Prometheus and Grafana
+up: ## build the images and start balancer, service, Prometheus, Alertmanager and Grafana (docs/deploy.md)
 	docker compose up --build --detach --wait
 
-down: ## stop them again
-	docker compose down
+down: ## stop them again, and whatever a profile has added
+	docker compose --profile '*' down
+
+compose-test: $(DEV)/.ready ## the images and the stack for real: answers, alerts, a replica killed, a version rolled out
+	$(DEV)/bin/python deploy/smoke.py
 
 lock: $(DEV)/.ready ## resolve every dependency anew into the constraints files
 	$(DEV)/bin/python deploy/lock.py

@@ -9,7 +9,7 @@ from pathlib import Path
 # libraries and onnxruntime-gpu's a version, nor our protobuf and other people's clients'.
 SELECTIONS = {
     "constraints.txt": [".[serve,export,bulk,ray,tracing]", "--group", "test", "--group", "lint", "pip"],
-    "constraints-gpu.txt": [".[gpu,bulk]", "pip"],
+    "constraints-gpu.txt": [".[gpu,bulk,tracing]", "pip"],
     "constraints-clients.txt": ["tritonclient[grpc]"],
 }
 HEADER = "# Exact versions for `pip install -c`; written by `make lock`.\n"
