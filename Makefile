@@ -19,7 +19,7 @@ SERVE_CONSTRAINTS_gpu := constraints-gpu.txt
 .PHONY: help serve test lint format proto train up down compose-test lock build clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 serve: $(SERVE)/.ready ## run the service on the shipped model (ARGS="--grpc-port 0 ...")
 	@exec $(SERVE)/bin/review-sentiment serve $(ARGS)
