@@ -114,9 +114,10 @@ class Batcher:
         return time.monotonic() - started, probabilities
 
     def _trace(self, tracer: Tracer, batch: list[Entry], tokens: int, started: float, seconds: float) -> None:
-        requests = [entry.trace for entry in batch if entry.trace is not None]
+        requests = []
         for entry in batch:
             if entry.trace is not None:
+                requests.append(entry.trace)
                 tracer.stage("queue", entry.trace, entry.enqueued, started)
         tracer.batch(requests, tokens, started, started + seconds)
 

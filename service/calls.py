@@ -65,13 +65,14 @@ class Calls:
         return await self._answer(method, work, context)
 
     async def _answer(self, method: str, work: Awaitable[T], context: Context) -> T | status_pb2.Status:
-        started, deadline = time.perf_counter(), deadline_of(context)
+        started = time.perf_counter()
         self._metrics.in_flight.inc()
         code = grpc.StatusCode.OK
         try:
             return await work
         except asyncio.CancelledError:  # by the caller, or by gRPC at the caller's deadline
-            late = deadline is not None and time.monotonic() >= deadline - _CLOCKS_APART
+            remaining = context.time_remaining()
+            late = remaining is not None and remaining <= _CLOCKS_APART
             code = grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
             raise
         except Exception as error:

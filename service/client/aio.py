@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Iterable
-from itertools import islice
+from itertools import count, islice
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
@@ -16,7 +16,7 @@ from service.client.answers import ModelInfo, to_classification, to_model_info
 from service.client.batches import CALLS_IN_FLIGHT, Part, in_parts, progress_bar
 from service.client.coalescer import Coalescer
 from service.client.connection import DEFAULT_TARGET, OPTIONS, TIMEOUT, Tls, channel_credentials
-from service.client.errors import RETRIES, ClientError, pause_before_retry, to_client_error
+from service.client.errors import RETRIES, ClientError, pause_or_raise
 from service.pb import sentiment_pb2 as pb
 from service.pb import sentiment_pb2_grpc
 
@@ -127,12 +127,9 @@ class AsyncSentimentClient:
     async def _call(self, method: _Method[Request, Response], request: Request) -> Response:
         """Call, and try again while that may help and there is time."""
         deadline = time.monotonic() + self._timeout
-        for attempt in range(self._retries + 1):
+        for attempt in count():
             try:
                 return await method(request, timeout=deadline - time.monotonic())
             except grpc.aio.AioRpcError as error:
-                pause = pause_before_retry(error, attempt)
-                if pause is None or attempt == self._retries or time.monotonic() + pause >= deadline:
-                    raise to_client_error(error) from error
-                await asyncio.sleep(pause)
-        raise AssertionError("not reached")
+                await asyncio.sleep(pause_or_raise(error, attempt, self._retries, deadline))
+        raise AssertionError("not reached")  # which mypy cannot know of `count`

@@ -4,7 +4,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
+from itertools import count, islice
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
@@ -15,7 +15,7 @@ from service.classification import Classification
 from service.client.answers import ModelInfo, to_classification, to_model_info
 from service.client.batches import CALLS_IN_FLIGHT, Part, in_parts, progress_bar
 from service.client.connection import DEFAULT_TARGET, OPTIONS, TIMEOUT, Tls, channel_credentials
-from service.client.errors import RETRIES, pause_before_retry, to_client_error
+from service.client.errors import RETRIES, pause_or_raise
 from service.pb import sentiment_pb2 as pb
 from service.pb import sentiment_pb2_grpc
 
@@ -107,12 +107,9 @@ class SentimentClient:
     def _call(self, method: _Method[Request, Response], request: Request) -> Response:
         """Call, and try again while that may help and there is time."""
         deadline = time.monotonic() + self._timeout
-        for attempt in range(self._retries + 1):
+        for attempt in count():
             try:
                 return method(request, timeout=deadline - time.monotonic())
             except grpc.RpcError as error:
-                pause = pause_before_retry(error, attempt)
-                if pause is None or attempt == self._retries or time.monotonic() + pause >= deadline:
-                    raise to_client_error(error) from error
-                time.sleep(pause)
-        raise AssertionError("not reached")
+                time.sleep(pause_or_raise(error, attempt, self._retries, deadline))
+        raise AssertionError("not reached")  # which mypy cannot know of `count`

@@ -1,6 +1,7 @@
 """What a failed call raises, and whether and when it is worth another try."""
 
 import random
+import time
 from typing import TypeVar
 
 import grpc
@@ -47,6 +48,17 @@ def pause_before_retry(error: grpc.RpcError, attempt: int) -> float | None:
         retry = _detail(error, error_details_pb2.RetryInfo)
         return None if retry is None else retry.retry_delay.ToTimedelta().total_seconds() + backoff
     return None
+
+
+def pause_or_raise(error: grpc.RpcError, attempt: int, retries: int, deadline: float) -> float:
+    """The same, for a call that may be tried again `retries` times and until `deadline`, a time of `time.monotonic`.
+
+    Raises the call's ClientError where it is not to be tried again.
+    """
+    pause = pause_before_retry(error, attempt)
+    if pause is None or attempt >= retries or time.monotonic() + pause >= deadline:
+        raise to_client_error(error) from error
+    return pause
 
 
 def _detail(error: grpc.RpcError, kind: type[Detail]) -> Detail | None:
