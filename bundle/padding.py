@@ -5,9 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+Sequences = Sequence[Sequence[int]]  # token ids of several reviews
+
 
 def pad(
-    sequences: Sequence[Sequence[int]], pad_id: int, length: int | None = None
+    sequences: Sequences, pad_id: int, length: int | None = None
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Pad on the right to `length`, or to the longest sequence.
 

@@ -165,7 +165,7 @@ def _load_golden(path: Path, tokenizer: Tokenizer) -> list[GoldenAnswer]:
     if not golden:
         raise BundleError(path, "holds no golden answer")
     for answer in golden:
-        if tokenizer.encode(answer.text).input_ids != answer.input_ids:
+        if tokenizer.encode(answer.text).input_ids.tolist() != answer.input_ids:
             raise BundleError(path, f"this tokenizer reads other input_ids in {answer.text[:60]!r}")
     return golden
 

@@ -7,11 +7,16 @@ Changing what a text turns into means raising `TOKENIZER_VERSION`: a bundle refu
 """
 
 import html
+import itertools
 import re
 import unicodedata
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
+
+from bundle.native import library
+from bundle.native.tokenize import NativeVocabulary
 
 TOKENIZER_VERSION = 1
 
@@ -25,14 +30,13 @@ _TAG = re.compile(r"</?[a-z][^<>]{0,100}>", re.IGNORECASE)
 _TOKEN = re.compile(r"\w+(?:'\w+)?|\S")
 
 # Typographers' quotes and dashes to their ASCII forms; characters that print nothing vanish.
-_FOLDED = str.maketrans(
-    {
-        **dict.fromkeys("\u2018\u2019\u201a\u201b\u02bc\u00b4\u0060", "'"),
-        **dict.fromkeys("\u201c\u201d\u201e\u201f\u00ab\u00bb", '"'),
-        **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-"),
-        **dict.fromkeys("\u00ad\u200b\u200c\u200d\u2060\ufeff\ufe0e\ufe0f"),
-    }
-)
+_FOLDED = {
+    **dict.fromkeys("\u2018\u2019\u201a\u201b\u02bc\u00b4\u0060", "'"),
+    **dict.fromkeys("\u201c\u201d\u201e\u201f\u00ab\u00bb", '"'),
+    **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-"),
+    **dict.fromkeys("\u00ad\u200b\u200c\u200d\u2060\ufeff\ufe0e\ufe0f", ""),
+}
+_FOLDING = re.compile(f"[{''.join(_FOLDED)}]")  # looks for them faster than str.translate
 # Of the tokens that stay when a text is too long, the share that are its first; the others are its last.
 _HEAD = {"right": 1.0, "left": 0.0, "middle": 0.25}
 
@@ -51,11 +55,11 @@ class TokenizerConfig:
 class Encoding(NamedTuple):
     """What the model reads of one text.
 
-    `input_ids` holds 0 to `max_length` ids and never the pad id; it is empty only for a text without a visible
+    `input_ids`, int32, holds 0 to `max_length` ids and never the pad id; it is empty only for a text without a visible
     character. `truncated` says that the text had more tokens, `unknown_count` how many of the ids are `unk_id`.
     """
 
-    input_ids: list[int]
+    input_ids: "array[int]"
     truncated: bool
     unknown_count: int
 
@@ -72,7 +76,7 @@ def normalise(text: str) -> str:
     if "<" in text:
         text = _TAG.sub(" ", text)
     if not text.isascii():
-        text = unicodedata.normalize("NFKC", text).translate(_FOLDED)
+        text = _FOLDING.sub(lambda found: _FOLDED[found[0]], unicodedata.normalize("NFKC", text))
     if "_" in text:  # marks emphasis, as in "_never_"; the pattern would take it for a letter
         text = text.replace("_", " ")
     return text.lower()
@@ -86,7 +90,11 @@ def split(text: str) -> list[str]:
 class Tokenizer:
     """Looks tokens up in a vocabulary, a list whose index is the id."""
 
-    def __init__(self, vocabulary: Sequence[str], config: TokenizerConfig | None = None) -> None:
+    def __init__(self, vocabulary: Sequence[str], config: TokenizerConfig | None = None, native: bool = True) -> None:
+        """`native` takes the compiled loop, which gives the same ids, where there is one.
+
+        Raises ValueError if the vocabulary holds a token twice, or lacks the special ones.
+        """
         self.config = config or TokenizerConfig()
         specials = {self.config.pad_id: PAD_TOKEN, self.config.unk_id: UNK_TOKEN}
         for token_id, token in specials.items():
@@ -96,22 +104,30 @@ class Tokenizer:
         self._ids = {token: token_id for token_id, token in enumerate(vocabulary) if token_id not in specials}
         if len(self._ids) + len(specials) != len(vocabulary):
             raise ValueError("the vocabulary holds a token twice")
+        compiled = library() is not None and native
+        self._native = NativeVocabulary(self._ids, self.config.unk_id) if compiled else None
 
     def encode(self, text: str) -> Encoding:
         """Token ids of a text, at most `max_length` of them."""
-        tokens = split(text)
-        max_length = self.config.max_length
-        truncated = len(tokens) > max_length
-        if truncated:
-            head = int(_HEAD[self.config.truncation_side] * max_length)
-            tokens = tokens[:head] + tokens[len(tokens) - (max_length - head) :]
-        input_ids = self._look_up(tokens)
-        return Encoding(input_ids, truncated, input_ids.count(self.config.unk_id))
+        input_ids = self.encode_whole(text)
+        surplus = len(input_ids) - self.config.max_length
+        if surplus > 0:
+            head = int(_HEAD[self.config.truncation_side] * self.config.max_length)
+            del input_ids[head : head + surplus]
+        return Encoding(input_ids, surplus > 0, input_ids.count(self.config.unk_id))
 
-    def encode_whole(self, text: str) -> list[int]:
+    def encode_whole(self, text: str) -> "array[int]":
         """Token ids of a text, however long it is: for training, which reads parts of it."""
-        return self._look_up(split(text))
+        if not self._native:
+            return self._look_up(split(text))
+        if text.isascii() and "&" not in text:
+            return self._native.encode(text)
+        input_ids = array("i")
+        for is_ascii, words in itertools.groupby(normalise(text).split(), str.isascii):  # no token holds a space
+            run = " ".join(words)
+            input_ids += self._native.encode(run, markup=False) if is_ascii else self._look_up(_TOKEN.findall(run))
+        return input_ids
 
-    def _look_up(self, tokens: list[str]) -> list[int]:
+    def _look_up(self, tokens: list[str]) -> "array[int]":
         look_up, unk_id = self._ids.get, self.config.unk_id
-        return [look_up(token, unk_id) for token in tokens]
+        return array("i", [look_up(token, unk_id) for token in tokens])

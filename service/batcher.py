@@ -1,63 +1,69 @@
 """Which waiting reviews run together, and when.
 
-No timer: a lone review runs at once. While the engine is busy others gather, and the next batch is made of what waits.
-A batch costs what its longest review costs, so reviews of like length run together.
+The engine has a thread of its own, which takes the next batch from what waits as soon as it has done with the last.
+No timer: a lone review runs at once; the busier the service, the more have gathered by then.
 """
 
 import asyncio
+import contextlib
 import heapq
 import logging
+import threading
 import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import accumulate
 from typing import Protocol
 
-from service.errors import InferenceError
+from bundle.padding import Sequences
+from service.errors import Expired, InferenceError
+from service.event_loop import give_way
 from service.metrics import Metrics
 from service.request_queue import Entry, RequestQueue
 from service.tracing import Tracer
 
 logger = logging.getLogger(__name__)
 
-Sequences = Sequence[Sequence[int]]
-
 
 class BatchEngine(Protocol):
     """What the batcher needs of an engine."""
 
     @property
+    def ragged(self) -> bool:
+        """Whether reviews of any lengths run together without padding."""
+
+    @property
     def pad_to(self) -> int | None:
-        """The fixed length of a batch, or None for its longest review."""
+        """The fixed length of a padded batch, or None for its longest review."""
 
     def run(self, sequences: Sequences, /) -> Sequence[float]:
         """One probability for each sequence."""
 
 
-async def next_batch(queue: RequestQueue, max_size: int, max_tokens: int) -> list[Entry]:
-    """Wait for entries and remove a batch: the oldest, and those of the nearest lengths to it.
+def in_turn(waiting: list[Entry], max_size: int, max_tokens: int) -> list[Entry]:
+    """The first entries: as many as keep within `max_size` reviews and `max_tokens` tokens, at least one."""
+    tokens = accumulate(entry.length for entry in waiting[:max_size])
+    return waiting[: max(1, sum(so_far <= max_tokens for so_far in tokens))]
+
+
+def alike(waiting: list[Entry], max_size: int, max_tokens: int) -> list[Entry]:
+    """The first entry and those of the nearest lengths to it, for a batch that costs what its longest review costs.
 
     As many as keep within `max_size` reviews and, padded to the longest, `max_tokens` tokens; at least one. As the
     oldest always goes, a review with k before it waits for at most k batches.
     """
-    batch = _alike(await queue.waiting(), max_size, max_tokens)
-    queue.remove(batch)
-    return batch
-
-
-def _alike(waiting: list[Entry], max_size: int, max_tokens: int) -> list[Entry]:
-    """The first entry and those nearest to it in length, as many as the limits allow."""
-    wanted = len(waiting[0].input_ids)
-    nearest = heapq.nsmallest(max_size, waiting, key=lambda entry: abs(len(entry.input_ids) - wanted))
+    wanted = waiting[0].length
+    nearest = heapq.nsmallest(max_size, waiting, key=lambda entry: abs(entry.length - wanted))
     longest = 0
     for count, entry in enumerate(nearest):
-        longest = max(longest, len(entry.input_ids))
+        longest = max(longest, entry.length)
         if count and longest * (count + 1) > max_tokens:
             return nearest[:count]
     return nearest
 
 
 class Batcher:
-    """Takes batches from a queue, runs them one after another on a thread of its own, and settles their futures."""
+    """Takes batches from a queue, runs them one after another, and settles their futures."""
 
     def __init__(
         self,
@@ -77,41 +83,67 @@ class Batcher:
         self._max_size = max(1, min(max_batch_size, fitting))
 
     async def run(self) -> None:
-        """Serve the queue until cancelled."""
-        executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine")
+        """Serve the queue until cancelled. Raises what ends the thread, which nothing should."""
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[None] = loop.create_future()
+        threading.Thread(target=self._work, args=(loop, ended), name="engine", daemon=True).start()
         try:
-            while True:
-                batch = await next_batch(self._queue, self._max_size, self._max_tokens)
-                await self._run_batch(batch, executor)
+            await ended
         finally:
-            executor.shutdown(wait=False)  # waiting would block the event loop
+            self._queue.close()  # waiting for the thread would block the event loop
 
-    async def _run_batch(self, batch: list[Entry], executor: ThreadPoolExecutor) -> None:
+    def _work(self, loop: asyncio.AbstractEventLoop, ended: asyncio.Future[None]) -> None:
+        give_way()
+        with contextlib.suppress(RuntimeError):  # the loop has been closed: nobody waits any more
+            try:
+                while taken := self._queue.take(self._choose):
+                    batch, late = taken
+                    if late:
+                        loop.call_soon_threadsafe(_fail, late, Expired)
+                    if batch:
+                        loop.call_soon_threadsafe(self._run(batch))
+            except Exception as error:
+                loop.call_soon_threadsafe(ended.set_exception, error)
+
+    def _choose(self, waiting: list[Entry]) -> list[Entry]:
+        choose = in_turn if self._engine.ragged else alike
+        return choose(waiting, self._max_size, self._max_tokens)
+
+    def _run(self, batch: list[Entry]) -> Callable[[], None]:
+        """What the event loop is to do when the batch has run."""
         started = time.monotonic()
-        for entry in batch:
-            self._metrics.queue.observe(started - entry.enqueued)
-        sequences = [entry.input_ids for entry in batch]
-        tokens = self._observe_batch(sequences)
         try:
-            seconds, probabilities = await asyncio.get_running_loop().run_in_executor(executor, self._timed, sequences)
+            probabilities = self._engine.run([entry.encoding.input_ids for entry in batch])
+            if len(probabilities) != len(batch):
+                raise RuntimeError(f"the engine gave {len(probabilities)} answers for {len(batch)} reviews")
         except Exception:
             logger.exception("the engine failed on a batch of %d reviews", len(batch))
-            _fail(batch)
-            return
-        self._metrics.inference.observe(seconds)
-        if self._tracer:
-            self._trace(self._tracer, batch, tokens, started, seconds)
-        self._queue.seconds_per_review += 0.1 * (seconds / len(batch) - self._queue.seconds_per_review)
+            return partial(_fail, batch, InferenceError)
+        return partial(self._settle, batch, probabilities, started, time.monotonic() - started)
+
+    def _settle(self, batch: list[Entry], probabilities: Sequence[float], started: float, seconds: float) -> None:
         for entry, probability in zip(batch, probabilities, strict=True):
             if not entry.future.done():  # its caller may have gone while it ran
                 entry.future.set_result(probability)
+        self._queue.seconds_per_review += 0.1 * (seconds / len(batch) - self._queue.seconds_per_review)
+        tokens = self._observe(batch, probabilities, started, seconds)
+        if self._tracer:
+            self._trace(self._tracer, batch, tokens, started, seconds)
 
-    def _timed(self, sequences: Sequences) -> tuple[float, Sequence[float]]:
-        started = time.monotonic()
-        probabilities = self._engine.run(sequences)
-        if len(probabilities) != len(sequences):
-            raise RuntimeError(f"the engine gave {len(probabilities)} answers for {len(sequences)} reviews")
-        return time.monotonic() - started, probabilities
+    def _observe(self, batch: list[Entry], probabilities: Sequence[float], started: float, seconds: float) -> int:
+        """Returns the tokens that the engine was given, padding included."""
+        metrics, lengths = self._metrics, [entry.length for entry in batch]
+        padded = sum(lengths) if self._engine.ragged else len(lengths) * (self._engine.pad_to or max(lengths))
+        metrics.batch_size.observe(len(lengths))
+        metrics.batch_tokens.observe(padded)
+        metrics.padding_ratio.observe(1 - sum(lengths) / padded)
+        metrics.inference.observe(seconds)
+        metrics.queue.observe_many([started - entry.enqueued for entry in batch])
+        metrics.review_tokens.observe_many(lengths)
+        metrics.unknown_token_ratio.observe_many([entry.encoding.unknown_token_ratio for entry in batch])
+        metrics.positive_probability.observe_many(probabilities)
+        metrics.truncated.inc(sum(entry.encoding.truncated for entry in batch))
+        return padded
 
     def _trace(self, tracer: Tracer, batch: list[Entry], tokens: int, started: float, seconds: float) -> None:
         requests = []
@@ -121,17 +153,8 @@ class Batcher:
                 tracer.stage("queue", entry.trace, entry.enqueued, started)
         tracer.batch(requests, tokens, started, started + seconds)
 
-    def _observe_batch(self, sequences: Sequences) -> int:
-        """Returns the tokens that the engine is given, padding included."""
-        lengths = [len(ids) for ids in sequences]
-        padded = len(lengths) * (self._engine.pad_to or max(lengths))
-        self._metrics.batch_size.observe(len(lengths))
-        self._metrics.batch_tokens.observe(padded)
-        self._metrics.padding_ratio.observe(1 - sum(lengths) / padded)
-        return padded
 
-
-def _fail(batch: list[Entry]) -> None:
+def _fail(batch: list[Entry], error: type[Exception]) -> None:
     for entry in batch:
         if not entry.future.done():
-            entry.future.set_exception(InferenceError())
+            entry.future.set_exception(error())

@@ -3,8 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable
 from typing import Any, NoReturn, TypeVar
 
 import grpc
@@ -37,9 +36,7 @@ class Calls:
         self._metrics = metrics
         self._tracer = tracer
         self._refusals = RefusalLog(logger)
-        self._open = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._open = _OpenCalls()
         self._readers: set[asyncio.Task[None]] = set()
         for method in METHODS:  # there from the start, or a rate would miss the first of each
             metrics.request(method, grpc.StatusCode.OK.name)
@@ -49,7 +46,7 @@ class Calls:
         self.draining = True
         for reader in self._readers:
             reader.cancel()
-        await self._idle.wait()
+        await self._open.none.wait()
 
     async def unary(self, method: str, work: Awaitable[T], context: Context) -> T:
         """What `work` gives; a call whose work fails is aborted with the status that says why."""
@@ -83,17 +80,9 @@ class Calls:
             self._metrics.in_flight.dec()
             self._metrics.request(method, code.name).observe(time.perf_counter() - started)
 
-    @contextmanager
-    def open(self) -> Iterator[None]:
-        """A call that the server waits for when it stops."""
-        self._open += 1
-        self._idle.clear()
-        try:
-            yield
-        finally:
-            self._open -= 1
-            if not self._open:
-                self._idle.set()
+    def open(self) -> "_OpenCalls":
+        """A call that the server waits for when it stops, as a context."""
+        return self._open
 
     def add_reader(self, reader: asyncio.Task[None]) -> None:
         """A task that reads a stream, to be cancelled when the server stops: what it has read is still answered."""
@@ -106,6 +95,24 @@ class Calls:
             self._refusals.add(method, error.reason)
         elif not isinstance(error, InferenceError):  # that one the batcher has logged, once for its whole batch
             logger.error("%s failed", method, exc_info=error)
+
+
+class _OpenCalls:
+    """Counts those who are inside it; one object for all of them, for there is one entry a request."""
+
+    def __init__(self) -> None:
+        self.none = asyncio.Event()
+        self.none.set()
+        self._count = 0
+
+    def __enter__(self) -> None:
+        self._count += 1
+        self.none.clear()
+
+    def __exit__(self, *_: object) -> None:
+        self._count -= 1
+        if not self._count:
+            self.none.set()
 
 
 async def abort(context: Context, status: status_pb2.Status) -> NoReturn:

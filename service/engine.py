@@ -1,20 +1,22 @@
-"""The onnxruntime session: token ids to probabilities, on the CPU or a GPU."""
+"""Token ids to probabilities: by an onnxruntime session on the CPU or a GPU, or by the native LSTM that equals it."""
 
 import logging
-from collections.abc import Sequence
 from typing import Literal
 
 import onnxruntime
 
 from bundle.manifest import BundleError, Provider, TensorSpec
-from bundle.padding import pad
+from bundle.padding import Sequences, pad
 from bundle.store import Bundle, Graph
-from service.errors import ProviderError
+from service.errors import KernelError, ProviderError
+from service.native_lstm import NativeLstm, is_supported
 
 logger = logging.getLogger(__name__)
 
 ProviderChoice = Literal["auto", "cpu", "cuda"]
 PrecisionChoice = Literal["auto", "fp32", "int8"]
+Kernel = Literal["native", "onnxruntime"]
+KernelChoice = Literal["auto", "native", "onnxruntime"]
 
 _ERRORS_ONLY = 3  # onnxruntime's log severities: 2 warning, 3 error
 _DTYPES = {"tensor(int64)": "int64", "tensor(float)": "float32"}
@@ -26,9 +28,9 @@ _CUDA = "CUDAExecutionProvider"
 class Engine:
     """Runs one batch at a time on one thread; several engines side by side use several cores better than one does.
 
-    `provider` is where the model runs, "cpu" or "cuda", and `graph` the variant that runs there; `fell_back` says that
-    CUDA is installed, could not be used, and the CPU took its place; `pad_to` is the fixed length that every batch is
-    padded to, or None for its longest.
+    `provider` is where the model runs, "cpu" or "cuda", `graph` the variant that runs there, and `kernel` what runs it;
+    `fell_back` says that CUDA is installed, could not be used, and the CPU took its place. A `ragged` engine takes
+    reviews of any lengths as they are; others pad a batch to `pad_to`, or to its longest review where that is None.
     """
 
     def __init__(
@@ -37,26 +39,56 @@ class Engine:
         choice: ProviderChoice = "auto",
         fixed_length: bool = False,
         precision: PrecisionChoice = "auto",
+        kernel: KernelChoice = "auto",
     ) -> None:
         """Load, check against the manifest, and warm up. `precision` auto is what the bundle names for the provider.
 
-        Raises BundleError if the graph is not what the bundle says, ProviderError if `choice` cannot be had.
+        Raises BundleError if the graph is not what the bundle says, ProviderError or KernelError if what was chosen
+        cannot be had.
         """
         self.pad_to = bundle.manifest.tokenizer.max_length if fixed_length else None
         self._pad_id = bundle.manifest.tokenizer.pad_id
         self._input, self._output = bundle.manifest.input.name, bundle.manifest.output.name
-        self.graph, self._session = _open_best(bundle, choice, precision)
-        self.provider: Provider = "cuda" if _CUDA in self._session.get_providers() else "cpu"
+        self.graph, session = _open_best(bundle, choice, precision)
+        self.provider: Provider = "cuda" if _CUDA in session.get_providers() else "cpu"
         self.fell_back = choice == "auto" and self.provider == "cpu" and _CUDA in onnxruntime.get_available_providers()
-        _check_signature(self._session, bundle, self.graph)
+        _check_signature(session, bundle, self.graph)
+        native = self._open_native(kernel)
+        self._runner: NativeLstm | onnxruntime.InferenceSession = native or session
+        self.kernel: Kernel = "native" if native else "onnxruntime"
+        self.ragged = native is not None
         self._warm_up()
 
-    def run(self, sequences: Sequence[Sequence[int]]) -> list[float]:
+    def run(self, sequences: Sequences) -> list[float]:
         """Positive probabilities (batch,) of token ids, each of at least one and at most `max_length` ids."""
+        if isinstance(self._runner, NativeLstm):
+            return self._runner.run(sequences)
         input_ids, _ = pad(sequences, self._pad_id, self.pad_to)  # (batch, time)
-        (probabilities,) = self._session.run([self._output], {self._input: input_ids})  # (batch, 1)
+        (probabilities,) = self._runner.run([self._output], {self._input: input_ids})  # (batch, 1)
         answers: list[float] = probabilities[:, 0].tolist()
         return answers
+
+    def _open_native(self, choice: KernelChoice) -> NativeLstm | None:
+        """The native LSTM, where it can stand in for the session."""
+        fits = self.provider == "cpu" and self.graph.variant.precision == "int8" and self.pad_to is None
+        if choice == "onnxruntime" or (choice == "auto" and not (fits and is_supported())):
+            return None
+        if not fits:
+            raise KernelError("kernel native: it runs the int8 graph on the CPU, without padding; use auto")
+        if not is_supported():
+            raise KernelError(
+                "kernel native: it needs a C compiler when the package is installed, and a processor with "
+                "AVX-512 VNNI; use auto or onnxruntime"
+            )
+        try:
+            native = NativeLstm(self.graph.path)
+            self.graph.check_golden(native.run([answer.input_ids for answer in self.graph.golden]))
+            return native
+        except (ValueError, BundleError) as error:
+            if choice == "native":
+                raise KernelError(f"kernel native: {error}; use auto or onnxruntime") from error
+            logger.warning("kernel: onnxruntime runs this graph and not the native one: %s", error)
+            return None
 
     def _warm_up(self) -> None:
         """First runs are slow; these are the golden answers, alone and together, so that they prove something, too."""

@@ -11,6 +11,7 @@
     '- StartupError           the server does not start
        |- ConfigError         a setting is wrong or unknown
        |- ProviderError       the execution provider asked for cannot be used
+       |- KernelError         the kernel asked for cannot be used
        |- PortError           an address cannot be listened on
        '- TracingError        traces cannot be sent
 
@@ -115,8 +116,22 @@ class ProviderError(StartupError):
     """The execution provider that was asked for cannot be used."""
 
 
+class KernelError(StartupError):
+    """The kernel that was asked for cannot be used."""
+
+
 class PortError(StartupError):
     """An address cannot be listened on."""
+
+
+def grpc_port_taken(host: str, port: int) -> PortError:
+    """The address for gRPC cannot be listened on."""
+    return PortError(f"cannot listen on {address_of(host, port)} for gRPC; is it in use? choose another --grpc-port")
+
+
+def address_of(host: str, port: int) -> str:
+    """Both in one, as gRPC takes it."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 class TracingError(StartupError):

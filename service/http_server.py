@@ -1,5 +1,7 @@
 """HTTP for machines: `/metrics` for Prometheus, `/livez` and `/readyz` for whoever restarts or routes."""
 
+import asyncio
+import concurrent.futures
 import socket
 import threading
 from collections.abc import Callable, Iterable
@@ -15,6 +17,15 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
 
 Probe = Callable[[], bool]
+
+LOOP_LIVES_WITHIN = 2.0  # seconds in which a live event loop takes a turn
+
+
+def loop_lives(loop: asyncio.AbstractEventLoop) -> bool:
+    """Asked from another thread: does the event loop take its turns?"""
+    turn = concurrent.futures.Future[None]()
+    loop.call_soon_threadsafe(turn.set_result, None)
+    return not concurrent.futures.wait([turn], timeout=LOOP_LIVES_WITHIN).not_done
 
 
 class _Server6(ThreadingWSGIServer):

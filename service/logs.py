@@ -9,26 +9,33 @@ from typing import Literal
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line."""
+    """One JSON object a line; it says which worker it is of, where there are several."""
+
+    def __init__(self, worker: int | None = None) -> None:
+        super().__init__()
+        self._worker = worker
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as JSON; a traceback becomes one of its fields."""
-        line = {
+        line: dict[str, str | int] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
         }
+        if self._worker is not None:
+            line["worker"] = self._worker
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line)
 
 
-def configure_logging(form: Literal["text", "json"], level: str) -> None:
-    """Log to standard error."""
+def configure_logging(form: Literal["text", "json"], level: str, worker: int | None = None) -> None:
+    """Log to standard error; lines of one worker among several say its number."""
     handler = logging.StreamHandler(sys.stderr)
-    text = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
-    handler.setFormatter(JsonFormatter() if form == "json" else text)
+    whose = "" if worker is None else f"worker {worker} "
+    text = logging.Formatter(f"%(asctime)s %(levelname)s {whose}%(name)s: %(message)s")
+    handler.setFormatter(JsonFormatter(worker) if form == "json" else text)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
 
 

@@ -1,6 +1,9 @@
 """Every collector of the service. Base units, few labels, and one registry a server."""
 
 import functools
+from bisect import bisect_left
+from collections import Counter as Counts
+from collections.abc import Sequence
 from typing import get_args
 
 from prometheus_client import (
@@ -29,6 +32,16 @@ BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 BATCH_TOKENS = (64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
 
 
+class ManyHistogram(Histogram):
+    """A histogram that takes many observations at the cost of a few: reviews come in batches."""
+
+    def observe_many(self, amounts: Sequence[float]) -> None:
+        """Observe each of `amounts`."""
+        self._sum.inc(sum(amounts))
+        for bucket, count in Counts(bisect_left(self._upper_bounds, amount) for amount in amounts).items():
+            self._buckets[bucket].inc(count)
+
+
 class Metrics:
     """The collectors, by the stage of a review's way."""
 
@@ -37,8 +50,10 @@ class Metrics:
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
         counter = functools.partial(Counter, registry=self.registry)
-        gauge = functools.partial(Gauge, registry=self.registry)
-        histogram = functools.partial(Histogram, registry=self.registry)
+        # The modes say how the gauges of several workers become one; with a single process they mean nothing.
+        gauge = functools.partial(Gauge, registry=self.registry, multiprocess_mode="livemax")
+        total = functools.partial(Gauge, registry=self.registry, multiprocess_mode="livesum")
+        histogram = functools.partial(ManyHistogram, registry=self.registry)
 
         requests = histogram(
             "sentiment_request_duration_seconds",
@@ -48,7 +63,7 @@ class Metrics:
         )
         # Looking a label set up costs more than observing it; there are only a few.
         self.request = functools.cache(requests.labels)
-        self.in_flight = gauge("sentiment_requests_in_flight", "Requests, or reviews of a stream, being answered.")
+        self.in_flight = total("sentiment_requests_in_flight", "Requests, or reviews of a stream, being answered.")
         self.rejected = counter("sentiment_rejected", "Requests refused, by reason.", ["reason"])
         for reason in get_args(Reason):  # there from the start, or a rate would miss the first of each
             self.rejected.labels(reason)
@@ -64,8 +79,8 @@ class Metrics:
 
         queue = "sentiment_queue_duration_seconds"
         self.queue = histogram(queue, "One review waiting for its batch to start.", buckets=SECONDS)
-        self.queue_depth = gauge("sentiment_queue_depth", "Reviews waiting.")
-        self.queue_capacity = gauge("sentiment_queue_capacity", "Most reviews that may wait.")
+        self.queue_depth = total("sentiment_queue_depth", "Reviews waiting.")
+        self.queue_capacity = total("sentiment_queue_capacity", "Most reviews that may wait.")
 
         inference = "sentiment_inference_duration_seconds"
         self.inference = histogram(inference, "One batch in the model.", buckets=SECONDS)
@@ -95,4 +110,11 @@ class Metrics:
             "sentiment_execution_provider_fallback",
             "1 if an installed CUDA provider could not be used and the CPU serves instead, else 0.",
         )
+        self.kernel_info = gauge(
+            "sentiment_kernel_info", "1 for what runs the model, by version.", ["version", "kernel"]
+        )
+        largest = "sentiment_batch_size_limit"
+        self.batch_size_limit = gauge(largest, "Most reviews run together, set or measured, by version.", ["version"])
         self.ready = gauge("sentiment_ready", "1 while the server takes requests, else 0.")
+        self.workers = total("sentiment_workers", "Processes that answer: 1, or as many workers as run.")
+        self.worker_restarts = counter("sentiment_worker_restarts", "Workers replaced because they died or hung.")

@@ -1,14 +1,19 @@
-"""The reviews that wait for the engine: bounded, in order of arrival, each owning the future of its answer."""
+"""The reviews that wait for the engine: bounded, in order of arrival, each owning the future of its answer.
+
+The event loop puts and discards; the engine's thread takes.
+"""
 
 import asyncio
+import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from service.errors import Expired, QueueFull
+from bundle.tokenizer import Encoding
+from service.errors import QueueFull
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -21,22 +26,35 @@ WINDOW = 256
 class Entry:
     """One waiting review. Times are of `time.monotonic`, in seconds."""
 
-    input_ids: Sequence[int]
+    encoding: Encoding
     deadline: float | None
     future: asyncio.Future[float]  # of the positive probability; cancelled when its caller is gone
     trace: "Context | None" = None  # of its request, where there is tracing
     enqueued: float = field(default_factory=time.monotonic)
 
+    @property
+    def length(self) -> int:
+        """Its tokens."""
+        return len(self.encoding.input_ids)
+
+    def is_late(self, now: float) -> bool:
+        """Whether its deadline has passed."""
+        return self.deadline is not None and self.deadline <= now
+
+
+Choice = Callable[[list[Entry]], list[Entry]]
+
 
 class RequestQueue:
-    """Used from one event loop."""
+    """`put` and `discard` are for the event loop, `take` for one other thread."""
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self.seconds_per_review = 0.001  # a first guess; the batcher keeps it at what it measures
         # In the order of arrival; a mapping, because callers who leave do so from anywhere in it.
         self._entries: OrderedDict[Entry, None] = OrderedDict()
-        self._arrival = asyncio.Event()
+        self._changed = threading.Condition()
+        self._closed = False
 
     def __len__(self) -> int:
         """Reviews that somebody still waits for."""
@@ -44,43 +62,52 @@ class RequestQueue:
 
     def put(self, entries: Sequence[Entry]) -> None:
         """Add all entries or none. Raises QueueFull, at once, when they do not fit."""
-        waiting = len(self)
-        if waiting + len(entries) > self.capacity:
-            raise QueueFull(waiting, self.capacity, retry_after=waiting * self.seconds_per_review)
-        self._entries.update(dict.fromkeys(entries))
-        self._arrival.set()
+        with self._changed:
+            waiting = len(self)
+            if waiting + len(entries) > self.capacity:
+                raise QueueFull(waiting, self.capacity, retry_after=waiting * self.seconds_per_review)
+            self._entries.update(dict.fromkeys(entries))
+            self._changed.notify()
 
     def discard(self, entries: Iterable[Entry]) -> None:
         """Give up entries whose caller has gone; their places are free at once. Answered ones are left alone."""
-        for entry in entries:
-            entry.future.cancel()
-            self._entries.pop(entry, None)
+        with self._changed:
+            for entry in entries:
+                entry.future.cancel()
+                self._entries.pop(entry, None)
 
-    async def waiting(self) -> list[Entry]:
-        """The oldest entries, at least one and up to WINDOW of them, which stay in the queue; waits for the first.
+    def take(self, choose: Choice) -> tuple[list[Entry], list[Entry]] | None:
+        """Wait for entries, and take out a batch and those whose deadline has passed; None once it is closed.
 
-        Entries whose deadline has passed get Expired and leave, as do those whose caller has gone.
+        `choose` picks the batch, at least one, from the oldest entries in time, up to WINDOW of them. Either list may
+        be empty, not both.
         """
-        while True:
-            while not self._entries:
-                self._arrival.clear()
-                await self._arrival.wait()
-            if living := self._living():
-                return living
+        with self._changed:
+            while True:
+                self._changed.wait_for(lambda: self._entries or self._closed)
+                if self._closed:
+                    return None
+                living, late = self._sort_out()
+                batch = choose(living) if living else []
+                for entry in batch:
+                    del self._entries[entry]
+                if batch or late:
+                    return batch, late
 
-    def remove(self, entries: Iterable[Entry]) -> None:
-        """Take entries out, to run them."""
-        for entry in entries:
-            del self._entries[entry]
+    def close(self) -> None:
+        """End the taking: what waits is left."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
 
-    def _living(self) -> list[Entry]:
-        now, living = time.monotonic(), list[Entry]()
+    def _sort_out(self) -> tuple[list[Entry], list[Entry]]:
+        """The oldest entries in time, which stay, and the late ones, which leave as do those whose caller has gone."""
+        now, living, late = time.monotonic(), list[Entry](), list[Entry]()
         for entry in list(islice(self._entries, WINDOW)):
-            if entry.future.done():  # cancelled a moment ago
-                del self._entries[entry]
-            elif entry.deadline is not None and entry.deadline <= now:
-                del self._entries[entry]
-                entry.future.set_exception(Expired())
-            else:
+            if not entry.future.done() and not entry.is_late(now):
                 living.append(entry)
-        return living
+                continue
+            del self._entries[entry]
+            if not entry.future.done():
+                late.append(entry)
+        return living, late

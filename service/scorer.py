@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -87,7 +88,7 @@ class Scorer:
         length = len(ids)
         while length and ids[length - 1] == config.pad_id:
             length -= 1
-        input_ids = list(ids[:length])
+        input_ids = array("i", ids[:length])
         if not input_ids:
             raise InvalidRequest("blank_text", field, f"holds nothing but padding ({config.pad_id})")
         if length > config.max_length:
@@ -115,21 +116,16 @@ class Scorer:
     async def _score(self, encodings: Sequence[Encoding], deadline: float | None) -> list[Classification]:
         loop = asyncio.get_running_loop()
         trace = self._tracer.current() if self._tracer else None
-        entries = [Entry(encoding.input_ids, deadline, loop.create_future(), trace) for encoding in encodings]
+        entries = [Entry(encoding, deadline, loop.create_future(), trace) for encoding in encodings]
         self._queue.put(entries)
         try:
-            probabilities = await asyncio.gather(*(entry.future for entry in entries))
+            # Most requests are of one review, and gathering costs.
+            probabilities = [await entries[0].future] if len(entries) == 1 else await _gather(entries)
         finally:
             self._queue.discard(entries)  # does nothing to those answered
-        return [self._classification(*answer) for answer in zip(encodings, probabilities, strict=True)]
+        pairs = zip(encodings, probabilities, strict=True)
+        return [to_classification(encoding, probability, self._threshold) for encoding, probability in pairs]
 
-    def _classification(self, encoding: Encoding, probability: float) -> Classification:
-        self._observe(encoding, probability)
-        return to_classification(encoding, probability, self._threshold)
 
-    def _observe(self, encoding: Encoding, probability: float) -> None:
-        self._metrics.review_tokens.observe(len(encoding.input_ids))
-        self._metrics.unknown_token_ratio.observe(encoding.unknown_token_ratio)
-        self._metrics.positive_probability.observe(probability)
-        if encoding.truncated:
-            self._metrics.truncated.inc()
+async def _gather(entries: Sequence[Entry]) -> list[float]:
+    return await asyncio.gather(*(entry.future for entry in entries))

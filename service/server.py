@@ -1,12 +1,11 @@
 """Builds the whole service, starts it, and stops it without losing an answer."""
 
 import asyncio
-import concurrent.futures
 import contextlib
 import logging
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -16,8 +15,8 @@ from bundle.store import find_versions, load_bundle
 from service.calls import Calls
 from service.config import Settings
 from service.engine import Engine
-from service.errors import PortError
-from service.http_server import HttpServer
+from service.errors import address_of, grpc_port_taken
+from service.http_server import HttpServer, loop_lives
 from service.inference_servicer import InferenceServicer
 from service.metrics import Metrics
 from service.pb import open_inference_pb2, open_inference_pb2_grpc, sentiment_pb2, sentiment_pb2_grpc
@@ -32,18 +31,23 @@ SERVICE_NAME = sentiment_pb2.DESCRIPTOR.services_by_name["SentimentService"].ful
 INFERENCE_NAME = open_inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 
 _MESSAGE_OVERHEAD = 64 * 1024  # bytes of a request beside its texts' own
-_LOOP_LIVES_WITHIN = 2.0  # seconds in which a live event loop takes a turn
 _LAST_BYTES = 0.5  # seconds for answers already given to leave, and for health watchers to hear of the end
 
 
 class Server:
     """One server: `await start()`, then `await stop()`. `grpc_port` and `http_port` are the ones really taken."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, report: Callable[[bool], None] | None = None) -> None:
+        """With `report` it is one worker of several: it shares the gRPC port and has no HTTP.
+
+        `report` is told whether it is ready.
+        """
         self.settings = settings
+        self._report = report
         self.metrics = Metrics()
         self.grpc_port = self.http_port = 0
         self._ready = False
+        self._models: Sequence[Model] = ()
         self._tracer: Tracer | None = None
         self._cleanup = contextlib.AsyncExitStack()
 
@@ -55,9 +59,12 @@ class Server:
         async with contextlib.AsyncExitStack() as cleanup:
             self._loop = asyncio.get_running_loop()
             settings = self.settings
-            http = HttpServer(settings.host, settings.http_port, self.metrics.registry, self._is_live, self._is_ready)
-            cleanup.push_async_callback(asyncio.to_thread, http.close)
-            self.http_port = http.port
+            if not self._report:
+                http = HttpServer(
+                    settings.host, settings.http_port, self.metrics.registry, self._is_live, self._is_ready
+                )
+                cleanup.push_async_callback(asyncio.to_thread, http.close)
+                self.http_port = http.port
             self._grpc = grpc.aio.server(options=self._grpc_options())
             cleanup.push_async_callback(self._grpc.stop, None)
             self.grpc_port = self._listen()
@@ -91,6 +98,13 @@ class Server:
         logger.info("stopped after %.2f s", time.monotonic() - started)
         return drained
 
+    def sample(self) -> None:
+        """Bring up to date what is otherwise asked for at each scrape, which a worker does not see."""
+        self.metrics.queue_depth.set(self._waiting())
+
+    def _waiting(self) -> int:
+        return sum(len(model.queue) for model in self._models)
+
     def _load_models(self) -> list[Model]:
         """The versions that the settings name, each loaded, checked and warmed up."""
         settings = self.settings
@@ -99,14 +113,16 @@ class Server:
         models = []
         for path in find_versions(settings.models, settings.model_version):
             bundle = load_bundle(path)
-            engine = Engine(bundle, settings.execution_provider, fixed_length, settings.precision)
+            choices = settings.execution_provider, fixed_length, settings.precision, settings.kernel
+            engine = Engine(bundle, *choices)
             sizes = settings.max_queue_size, settings.max_batch_size, settings.max_batch_tokens
             models.append(build_model(bundle, engine, limits, self.metrics, *sizes, self._tracer))
         return models
 
     def _serve_with(self, registry: Registry) -> None:
         self._calls = Calls(self.metrics, self._tracer)
-        self.metrics.queue_depth.set_function(lambda: sum(len(model.queue) for model in registry.models))
+        self._models = registry.models
+        self.metrics.queue_depth.set_function(self._waiting)
         self.metrics.queue_capacity.set(sum(model.queue.capacity for model in registry.models))
         sentiment, inference = SentimentServicer(registry, self._calls), InferenceServicer(registry, self._calls)
         sentiment_pb2_grpc.add_SentimentServiceServicer_to_server(sentiment, self._grpc)
@@ -117,12 +133,11 @@ class Server:
         reflection.enable_server_reflection(names, self._grpc)
 
     def _listen(self) -> int:
-        host = self.settings.host
-        address = f"[{host}]:{self.settings.grpc_port}" if ":" in host else f"{host}:{self.settings.grpc_port}"
+        host, port = self.settings.host, self.settings.grpc_port
         try:
-            return self._grpc.add_insecure_port(address)
+            return self._grpc.add_insecure_port(address_of(host, port))
         except RuntimeError as error:
-            raise PortError(f"cannot listen on {address} for gRPC; is it in use? choose another --grpc-port") from error
+            raise grpc_port_taken(host, port) from error
 
     def _grpc_options(self) -> list[tuple[str, int]]:
         settings = self.settings
@@ -134,7 +149,8 @@ class Server:
             ("grpc.max_connection_age_ms", int(settings.max_connection_age * 1000)),
             # Clients may ping an idle connection this often (milliseconds), to notice one that has died.
             ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
-            ("grpc.so_reuseport", 0),  # or a second server would take half the calls instead of failing
+            # Only for workers of one server: a second server would take half the calls instead of failing.
+            ("grpc.so_reuseport", 1 if self._report else 0),
         ]
 
     async def _set_ready(self, ready: bool) -> None:
@@ -143,20 +159,28 @@ class Server:
         status = health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
         for name in ("", SERVICE_NAME, INFERENCE_NAME):
             await self._health.set(name, status)
+        if self._report:
+            self._report(ready)
 
     def _describe(self, models: Sequence[Model]) -> None:
         """Say what is served, in the metrics and in the log."""
         host, requested = self.settings.host, self.settings.execution_provider
+        where = f"gRPC on {address_of(host, self.grpc_port)}"
+        if not self._report:
+            where += f", HTTP on {address_of(host, self.http_port)}"
         for model in models:
             manifest, engine, variant = model.manifest, model.engine, model.engine.graph.variant
             sha256 = manifest.files[variant.model]
             self.metrics.model_info.labels(manifest.name, manifest.version, variant.precision, sha256).set(1)
+            self.metrics.kernel_info.labels(manifest.version, engine.kernel).set(1)
+            self.metrics.batch_size_limit.labels(manifest.version).set(model.max_batch_size)
             self.metrics.provider_info.labels(requested, engine.provider).set(1)
             logger.info(
-                "serving %s version %s in %s on %s: gRPC on %s:%d, HTTP on %s:%d",
-                *(manifest.name, manifest.version, variant.precision, engine.provider),
-                *(host, self.grpc_port, host, self.http_port),
+                "serving %s version %s in %s on %s by %s, in batches of up to %d: %s",
+                *(manifest.name, manifest.version, variant.precision, engine.provider, engine.kernel),
+                *(model.max_batch_size, where),
             )
+        self.metrics.workers.set(1)
         profile = models[0].manifest.profile
         self.metrics.training_tokens.set(profile.token_count_mean)
         self.metrics.training_truncated.set(profile.truncated_ratio)
@@ -168,25 +192,23 @@ class Server:
         return self._ready
 
     def _is_live(self) -> bool:
-        """Asked from another thread: does the event loop take its turns?"""
-        turn = concurrent.futures.Future[None]()
-        self._loop.call_soon_threadsafe(turn.set_result, None)
-        return not concurrent.futures.wait([turn], timeout=_LOOP_LIVES_WITHIN).not_done
+        return loop_lives(self._loop)
 
 
-async def serve(settings: Settings) -> int:
-    """Run a server until SIGTERM or SIGINT; returns the exit status: 0 if every accepted request was answered."""
-    stopping = asyncio.Event()
+async def serve(server: Server, stopping: asyncio.Event) -> int:
+    """Run a server until SIGTERM, SIGINT or `stopping`.
+
+    Returns the exit status: 0 if every accepted request was answered.
+    """
     for number in (signal.SIGTERM, signal.SIGINT):  # first: a signal during the start must not be lost
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    server = Server(settings)
     await server.start()
     signalled = asyncio.create_task(stopping.wait())
     await asyncio.wait([signalled, server.batching], return_when=asyncio.FIRST_COMPLETED)
     if server.batching.done():  # it never ends by itself: a fault of ours, and nothing would be answered any more
         logger.critical("the batcher died", exc_info=server.batching.exception())
         return 1
-    logger.info("stopping: no new work, up to %g s for the rest", settings.grace)
+    logger.info("stopping: no new work, up to %g s for the rest", server.settings.grace)
     return 0 if await server.stop() else 1
 
 

@@ -130,4 +130,6 @@ def _describe(model: Model, versions: list[str]) -> pb.GetModelResponse:
         max_text_bytes=limits.max_text_bytes,
         max_texts=limits.max_texts,
         served_versions=versions,
+        kernel=model.engine.kernel,
+        max_batch_size=model.max_batch_size,
     )

@@ -7,10 +7,10 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from service.bulk.errors import JobError
-from service.bulk.local import cores
 from service.bulk.outcomes import Outcome, from_row
 from service.bulk.parquet import to_arrow
 from service.bulk.worker import Spec, classify
+from service.cores import usable_cores
 
 if TYPE_CHECKING:
     import pyarrow
@@ -58,7 +58,8 @@ def _connect(address: str, workers: int | None) -> Any:
     except ImportError as error:
         raise JobError(f"--ray needs Ray: pip install 'review-sentiment[ray]' ({error})") from error
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    own: dict[str, Any] = {"num_cpus": workers or cores(), "include_dashboard": False} if address == "local" else {}
+    local = {"num_cpus": workers or usable_cores(), "include_dashboard": False}
+    own: dict[str, Any] = local if address == "local" else {}
     ray.init(address, **quiet, **own)
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()

@@ -17,11 +17,6 @@ from service.bulk.worker import Spec, classify
 _PARTS_AHEAD = 2  # for each process: the one that it works on, and one more
 
 
-def cores() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def classify_locally(spec: Spec, workers: int, parts: Iterator[list[str]]) -> Generator[list[Outcome]]:
     """The outcomes of each part, in order. One worker is this process itself.
 

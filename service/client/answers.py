@@ -21,6 +21,8 @@ class ModelInfo:
     max_texts: int  # in one call
     precision: str  # fp32 or int8
     served_versions: list[str]  # the default first
+    kernel: str  # native or onnxruntime
+    max_batch_size: int  # most reviews that run together
 
 
 def to_classification(message: pb.Classification) -> Classification:

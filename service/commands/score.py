@@ -11,6 +11,7 @@ from service.bulk.flags import FORMATS, add_file_flags, to_job
 from service.bulk.job import ModelId, run
 from service.bulk.parts import Classify
 from service.config import Settings, default_models
+from service.cores import usable_cores
 
 _EPILOG = f"""\
 {FORMATS}
@@ -75,11 +76,11 @@ def _precision(bundle: Bundle, arguments: argparse.Namespace) -> Precision:
 
 def _classify(bundle: Bundle, arguments: argparse.Namespace) -> Classify:
     from service.bulk.cluster import classify_on_ray  # these load onnxruntime, which no other command needs
-    from service.bulk.local import classify_locally, cores
+    from service.bulk.local import classify_locally
     from service.bulk.worker import Spec
 
     spec = Spec(bundle.path.resolve(), _precision(bundle, arguments), arguments.execution_provider)
     if arguments.ray:
         return partial(classify_on_ray, spec, arguments.ray, arguments.workers)
-    workers = arguments.workers or (1 if arguments.execution_provider == "cuda" else cores())
+    workers = arguments.workers or (1 if arguments.execution_provider == "cuda" else usable_cores())
     return partial(classify_locally, spec, workers)

@@ -301,6 +301,8 @@ class GetModelResponse(_message.Message):
     MAX_TEXTS_FIELD_NUMBER: _builtins.int
     PRECISION_FIELD_NUMBER: _builtins.int
     SERVED_VERSIONS_FIELD_NUMBER: _builtins.int
+    KERNEL_FIELD_NUMBER: _builtins.int
+    MAX_BATCH_SIZE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name of the model, such as "imdb-lstm"."""
     version: _builtins.str
@@ -321,6 +323,10 @@ class GetModelResponse(_message.Message):
     """Most texts that one ClassifyBatchRequest may have."""
     precision: _builtins.str
     """Number format of the model that runs: "fp32" or "int8"."""
+    kernel: _builtins.str
+    """What runs the model: "native" or "onnxruntime", with the same answers."""
+    max_batch_size: _builtins.int
+    """Most reviews that run together, as set or as found the fastest when the server started."""
     @_builtins.property
     def served_versions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The versions that the server answers by, its default first."""
@@ -339,10 +345,12 @@ class GetModelResponse(_message.Message):
         max_texts: _builtins.int = ...,
         precision: _builtins.str = ...,
         served_versions: _abc.Iterable[_builtins.str] | None = ...,
+        kernel: _builtins.str = ...,
+        max_batch_size: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["execution_provider", b"execution_provider", "max_length", b"max_length", "max_text_bytes", b"max_text_bytes", "max_texts", b"max_texts", "name", b"name", "precision", b"precision", "served_versions", b"served_versions", "test_accuracy", b"test_accuracy", "threshold", b"threshold", "version", b"version", "vocabulary_size", b"vocabulary_size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["execution_provider", b"execution_provider", "kernel", b"kernel", "max_batch_size", b"max_batch_size", "max_length", b"max_length", "max_text_bytes", b"max_text_bytes", "max_texts", b"max_texts", "name", b"name", "precision", b"precision", "served_versions", b"served_versions", "test_accuracy", b"test_accuracy", "threshold", b"threshold", "version", b"version", "vocabulary_size", b"vocabulary_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -16,7 +16,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from service import server
+from service import http_server, server
 from service.config import load_settings
 from service.errors import ConfigError
 from service.metrics import Metrics
@@ -159,7 +159,7 @@ def test_probes_ask_what_the_server_answers(overlay: str) -> None:
         assert probe["grpc"] == {"port": ports(overlay)["grpc"], "service": server.SERVICE_NAME}
     liveness = spec["livenessProbe"]
     assert liveness["httpGet"] == {"path": "/livez", "port": "http"}
-    assert liveness["timeoutSeconds"] > server._LOOP_LIVES_WITHIN
+    assert liveness["timeoutSeconds"] > http_server.LOOP_LIVES_WITHIN
 
 
 def test_a_server_with_these_settings_passes_the_probes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ class FakeEngine:
 
     def __init__(self, pad_to: int | None = None, poison: int | None = None) -> None:
         self.pad_to = pad_to
+        self.ragged = False
         self.poison = poison
         self.gate = threading.Event()
         self.gate.set()

@@ -1,9 +1,11 @@
 import asyncio
+from array import array
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import pytest
 
+from bundle.tokenizer import Encoding
 from service.batcher import Batcher
 from service.errors import InferenceError
 from service.metrics import Metrics
@@ -22,7 +24,8 @@ class Bench:
 
     def put(self, *first_ids: int) -> list[asyncio.Future[float]]:
         """Queue a review of two ids for each number."""
-        entries = [Entry([number, 1], None, asyncio.get_running_loop().create_future()) for number in first_ids]
+        encodings = [Encoding(array("i", [number, 1]), False, 0) for number in first_ids]
+        entries = [Entry(encoding, None, asyncio.get_running_loop().create_future()) for encoding in encodings]
         self.queue.put(entries)
         return [entry.future for entry in entries]
 
@@ -125,7 +128,7 @@ async def test_an_engine_that_loses_answers_fails_the_batch() -> None:
 async def test_what_ran_is_measured() -> None:
     async with running(Bench(FakeEngine())) as bench:
         held = await bench.hold()
-        long = Entry([9] * 6, None, asyncio.get_running_loop().create_future())
+        long = Entry(Encoding(array("i", [9] * 6), False, 0), None, asyncio.get_running_loop().create_future())
         futures = bench.put(1)
         bench.queue.put([long])
         bench.engine.gate.set()
@@ -136,3 +139,5 @@ async def test_what_ran_is_measured() -> None:
         assert bench.sample("sentiment_batch_padding_ratio_sum") == pytest.approx(4 / 12)
         assert bench.sample("sentiment_queue_duration_seconds_count") == 3
         assert bench.sample("sentiment_inference_duration_seconds_count") == 2
+        assert bench.sample("sentiment_review_tokens_sum") == 2 + 2 + 6
+        assert bench.sample("sentiment_positive_probability_count") == 3

@@ -17,6 +17,12 @@ def test_a_json_line_carries_its_traceback() -> None:
     assert line["exception"].endswith("ValueError: no")
 
 
+def test_a_json_line_says_whose_it_is_where_there_are_several() -> None:
+    record = logging.LogRecord("service", logging.INFO, "f.py", 1, "fine", (), None)
+    assert json.loads(JsonFormatter(3).format(record))["worker"] == 3
+    assert "worker" not in json.loads(JsonFormatter().format(record))
+
+
 def test_a_flood_of_refusals_is_a_line_a_class(caplog: pytest.LogCaptureFixture) -> None:
     refusals = RefusalLog(logging.getLogger("test"), interval=3600)
     for _ in range(1000):

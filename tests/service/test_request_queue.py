@@ -1,35 +1,60 @@
 import asyncio
+import threading
 import time
+from array import array
+from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.batcher import next_batch
-from service.errors import Expired, QueueFull
+from bundle.tokenizer import Encoding
+from service.batcher import alike, in_turn
+from service.errors import QueueFull
 from service.request_queue import Entry, RequestQueue
 
 
 def entry(length: int = 1, deadline: float | None = None) -> Entry:
-    return Entry([7] * length, deadline, asyncio.get_running_loop().create_future())
+    encoding = Encoding(array("i", [7] * length), False, 0)
+    return Entry(encoding, deadline, asyncio.get_running_loop().create_future())
 
 
-async def test_entries_of_one_length_leave_in_the_order_of_arrival() -> None:
+def take(queue: RequestQueue, max_size: int, max_tokens: int, ragged: bool = False) -> list[Entry]:
+    taken = queue.take(partial(in_turn if ragged else alike, max_size=max_size, max_tokens=max_tokens))
+    assert taken
+    batch, late = taken
+    assert not late
+    return batch
+
+
+@pytest.mark.parametrize("ragged", [False, True])
+async def test_entries_of_one_length_leave_in_the_order_of_arrival(ragged: bool) -> None:
     queue, entries = RequestQueue(10), [entry() for _ in range(5)]
     queue.put(entries[:2])
     queue.put(entries[2:])
-    assert await next_batch(queue, 3, 100) == entries[:3]
-    assert await next_batch(queue, 3, 100) == entries[3:]
+    assert take(queue, 3, 100, ragged) == entries[:3]
+    assert take(queue, 3, 100, ragged) == entries[3:]
     assert len(queue) == 0
 
 
-async def test_a_batch_waits_for_an_arrival() -> None:
-    queue, late = RequestQueue(1), entry()
-    taking = asyncio.create_task(next_batch(queue, 1, 100))
-    await asyncio.sleep(0.01)
-    assert not taking.done()
+async def test_a_batch_waits_for_an_arrival_and_for_no_more() -> None:
+    queue, late, batches = RequestQueue(1), entry(), list[list[Entry]]()
+    taking = threading.Thread(target=lambda: batches.append(take(queue, 2, 100)))
+    taking.start()
+    taking.join(0.05)
+    assert taking.is_alive()
     queue.put([late])
-    assert await taking == [late]
+    await asyncio.to_thread(taking.join, 10)
+    assert batches == [[late]]
+
+
+async def test_closing_ends_the_waiting() -> None:
+    queue, taken = RequestQueue(1), list[object]()
+    taking = threading.Thread(target=lambda: taken.append(queue.take(lambda waiting: waiting)))
+    taking.start()
+    queue.close()
+    await asyncio.to_thread(taking.join, 10)
+    assert taken == [None]
 
 
 @pytest.mark.parametrize(
@@ -48,20 +73,29 @@ async def test_a_batch_keeps_within_its_tokens_padding_included(
 ) -> None:
     queue = RequestQueue(10)
     queue.put([entry(length) for length in lengths])
-    assert len(await next_batch(queue, 10, max_tokens)) == taken
+    assert len(take(queue, 10, max_tokens)) == taken
+
+
+@pytest.mark.parametrize(
+    ("lengths", "max_tokens", "taken"), [([10, 20, 5], 35, 3), ([10, 20, 5], 34, 2), ([50, 1], 10, 1)]
+)
+async def test_a_ragged_batch_counts_the_tokens_there_are(lengths: list[int], max_tokens: int, taken: int) -> None:
+    queue = RequestQueue(10)
+    queue.put([entry(length) for length in lengths])
+    assert len(take(queue, 10, max_tokens, ragged=True)) == taken
 
 
 async def test_the_oldest_goes_with_those_nearest_in_length() -> None:
     queue = RequestQueue(10)
     long, short, longish, middling = (entry(length) for length in (100, 5, 90, 50))
     queue.put([long, short, longish, middling])
-    assert await next_batch(queue, 2, 1000) == [long, longish]
-    assert await next_batch(queue, 2, 1000) == [short, middling]
+    assert take(queue, 2, 1000) == [long, longish]
+    assert take(queue, 2, 1000) == [short, middling]
 
 
-@given(st.lists(st.integers(1, 500), min_size=1, max_size=50), st.integers(1, 8), st.integers(1, 4000))
+@given(st.lists(st.integers(1, 500), min_size=1, max_size=50), st.integers(1, 8), st.integers(1, 4000), st.booleans())
 def test_a_review_waits_for_no_more_batches_than_reviews_before_it(
-    lengths: list[int], max_size: int, max_tokens: int
+    lengths: list[int], max_size: int, max_tokens: int, ragged: bool
 ) -> None:
     async def batches() -> list[list[Entry]]:
         queue = RequestQueue(1000)
@@ -71,16 +105,16 @@ def test_a_review_waits_for_no_more_batches_than_reviews_before_it(
         for number, expected_by_now in enumerate(entries):
             if not expected_by_now.future.done():
                 queue.put([entry(length) for length in lengths[:2]])  # others keep coming
-                taken.append(await next_batch(queue, max_size, max_tokens))
+                taken.append(take(queue, max_size, max_tokens, ragged))
                 for leaving in taken[-1]:
                     leaving.future.set_result(0.5)
             assert expected_by_now.future.done(), f"number {number} is still waiting"
         return taken
 
     for batch in asyncio.run(batches()):
-        padded = len(batch) * max(len(taken.input_ids) for taken in batch)
+        tokens = [taken.length for taken in batch]
         assert 1 <= len(batch) <= max_size
-        assert len(batch) == 1 or padded <= max_tokens
+        assert len(batch) == 1 or (sum(tokens) if ragged else len(batch) * max(tokens)) <= max_tokens
 
 
 async def test_all_entries_fit_or_none_is_added() -> None:
@@ -102,7 +136,7 @@ async def test_discarded_entries_free_their_places_at_once() -> None:
     assert len(queue) == 1
     third = entry()
     queue.put([third])
-    assert await next_batch(queue, 5, 100) == [second, third]
+    assert take(queue, 5, 100) == [second, third]
 
 
 async def test_discarding_leaves_an_answer_alone() -> None:
@@ -112,11 +146,12 @@ async def test_discarding_leaves_an_answer_alone() -> None:
     assert answered.future.result() == 0.5
 
 
-async def test_expired_and_cancelled_entries_never_reach_a_batch() -> None:
+async def test_late_and_cancelled_entries_never_reach_a_batch() -> None:
     queue = RequestQueue(5)
-    expired, cancelled, good = entry(deadline=time.monotonic() - 1), entry(), entry(deadline=time.monotonic() + 60)
-    queue.put([expired, cancelled, good])
+    late, cancelled, good = entry(deadline=time.monotonic() - 1), entry(), entry(deadline=time.monotonic() + 60)
+    queue.put([late, cancelled, good])
     cancelled.future.cancel()
-    assert await next_batch(queue, 5, 100) == [good]
-    with pytest.raises(Expired):
-        expired.future.result()
+    assert queue.take(lambda waiting: waiting) == ([good], [late])
+    queue.put([late])
+    assert queue.take(lambda waiting: waiting) == ([], [late])
+    assert len(queue) == 0

@@ -289,7 +289,7 @@ async def test_http_tells_liveness_readiness_and_metrics(server: Server, stub: "
 
 
 async def test_a_blocked_event_loop_is_not_live(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.server._LOOP_LIVES_WITHIN", 0.1)
+    monkeypatch.setattr("service.http_server.LOOP_LIVES_WITHIN", 0.1)
     monkeypatch.setattr(server, "_loop", asyncio.new_event_loop())  # one that never runs
     assert await asyncio.to_thread(fetch, server, "/livez") == (503, "no\n")
     server._loop.close()

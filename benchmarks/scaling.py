@@ -1,0 +1,47 @@
+"""One worker and two, on two cores that they share with a light client."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import fields
+from statistics import median
+
+from benchmarks.answers import Answers, check_answers
+from benchmarks.figures import Note, Scaled
+from benchmarks.load import closed_loop, run
+from benchmarks.opening import BATCH, open_method
+from benchmarks.plan import Plan
+from benchmarks.records import Records
+from benchmarks.served import MICROSECONDS
+from benchmarks.subject import OURS, Subject, start
+from service.config import Settings
+
+WORKERS = (1, 2)
+_IN_FLIGHT = 8  # each on a connection of its own: the kernel spreads connections, not calls, over workers
+
+
+def measure_scaling(
+    answers: Answers, texts: Sequence[str], cores: Collection[int], flags: Sequence[str], plan: Plan, records: Records
+) -> None:
+    """Both in every round, then the medians. Raises Refused on an error or a wrong answer."""
+    if "workers" not in {setting.name for setting in fields(Settings)}:
+        records.add(Note("Workers were not measured: this server has no setting `workers`."))
+        return
+    rounds: dict[int, list[Scaled]] = {workers: [] for workers in WORKERS}
+    for number in range(1, plan.rounds + 1):
+        for workers, measured in rounds.items():
+            with start(OURS, answers, cores, (*flags, "--workers", str(workers))) as subject:
+                scaled = run(_measure(workers, number, subject, texts, plan))
+            records.add(scaled)
+            measured.append(scaled)
+            print(f"round {number}: {workers} workers {scaled.per_second:,.0f} a second", flush=True)
+    for workers, measured in rounds.items():
+        rate, cpu = median(one.per_second for one in measured), median(one.cpu_us for one in measured)
+        records.add(Scaled(workers, 0, rate, cpu))
+
+
+async def _measure(workers: int, number: int, subject: Subject, texts: Sequence[str], plan: Plan) -> Scaled:
+    async with open_method(BATCH, subject.target, texts, connections=_IN_FLIGHT) as method:
+        load = await closed_loop(method, _IN_FLIGHT, plan.warm_up, plan.window, subject.tree.look)
+    check_answers(method, load.asked, subject.expected, subject.tolerance)
+    answered = len(load.measured()) * method.reviews
+    cpu = (load.after.cpu - load.before.cpu) * MICROSECONDS / answered
+    return Scaled(workers, number, answered / load.seconds, cpu)

@@ -1,0 +1,45 @@
+"""Latency against load: our server under open loops, up to nearly all that it can do."""
+
+from collections.abc import Sequence
+
+from benchmarks.answers import check_answers
+from benchmarks.errors import Refused
+from benchmarks.figures import UnderLoad
+from benchmarks.load import Asked, open_loop, percentile, poisson, run
+from benchmarks.opening import UNARY, open_method
+from benchmarks.plan import Plan
+from benchmarks.records import Records
+from benchmarks.served import MILLISECONDS, Case, measure
+from benchmarks.subject import OURS, Subject
+
+SHARES = (0.20, 0.50, 0.70, 0.85, 0.95)
+
+
+def measure_under_load(subject: Subject, texts: Sequence[str], plan: Plan, records: Records) -> None:
+    """Every share of the capacity, which is the rate of 64 callers. Raises Refused on an error or a wrong answer."""
+    known = records.served(OURS, UNARY, 64)
+    capacity = known or measure(Case(OURS, UNARY, 64), subject, texts, plan)
+    for share in SHARES:
+        under_load = measure_share(share, share * capacity.per_second, subject, texts, plan)
+        records.add(under_load)
+        print(f"{share:.0%} of capacity: p50 {under_load.p50_ms:.2f} ms, p99 {under_load.p99_ms:.2f} ms", flush=True)
+
+
+def measure_share(share: float, rate: float, subject: Subject, texts: Sequence[str], plan: Plan) -> UnderLoad:
+    """Requests at `rate` a second; those due in the warm-up do not count."""
+    asked = run(_ask(rate, subject, texts, plan))
+    begin = min(one.due for one in asked) + plan.warm_up
+    counted = [one for one in asked if one.due >= begin]
+    latencies = [(one.ended - one.due) * MILLISECONDS for one in counted]
+    if not counted:
+        raise Refused(f"no request was due after the warm-up, of {rate:.1f} a second")
+    late = [(one.sent - one.due) * MILLISECONDS for one in counted]
+    p50, p99 = percentile(latencies, 50), percentile(latencies, 99)
+    return UnderLoad(share, rate, len(counted), p50, p99, percentile(late, 99))
+
+
+async def _ask(rate: float, subject: Subject, texts: Sequence[str], plan: Plan) -> list[Asked]:
+    async with open_method(UNARY, subject.target, texts) as method:
+        asked = await open_loop(method, poisson(rate, plan.warm_up + plan.window))
+    check_answers(method, asked, subject.expected, subject.tolerance)
+    return asked

@@ -1,0 +1,29 @@
+"""Two inner loops in C: tokenizing ASCII texts, and the int8 LSTM on processors with AVX-512 VNNI.
+
+Both give exactly what the code gives that they stand in for, Python's and onnxruntime's, and both are optional: they
+are compiled when the package is installed where there is a C compiler (see hatch_build.py), and nothing but speed is
+missing without them.
+"""
+
+import ctypes
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+LIBRARY = Path(__file__).with_name("_native.so")
+
+
+@cache
+def library() -> ctypes.PyDLL | None:
+    """The compiled functions, which keep the interpreter's lock while they run; None where there are none."""
+    with suppress(OSError):
+        return ctypes.PyDLL(str(LIBRARY))
+    return None
+
+
+@cache
+def unlocked_library() -> ctypes.CDLL | None:
+    """The same, giving the lock up for as long as they run: for those that take long."""
+    with suppress(OSError):
+        return ctypes.CDLL(str(LIBRARY))
+    return None

@@ -1,0 +1,35 @@
+"""The port that all workers listen on."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from service.errors import grpc_port_taken
+
+
+@contextmanager
+def hold_port(host: str, port: int) -> Iterator[int]:
+    """Hold a port without listening on it, so that the workers can; 0 becomes a free one.
+
+    Raises PortError if others listen there: sharing a port is for the workers of one server.
+    """
+    try:
+        _bind(host, port, shared=False).close()
+        held = _bind(host, port, shared=True)
+    except OSError as error:
+        raise grpc_port_taken(host, port) from error
+    with held:
+        yield held.getsockname()[1]
+
+
+def _bind(host: str, port: int, shared: bool) -> socket.socket:
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    bound = socket.socket(family, kind, protocol)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that just ended are no hindrance
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, shared)
+        bound.bind(address)
+    except OSError:
+        bound.close()
+        raise
+    return bound
