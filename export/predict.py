@@ -10,18 +10,18 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from bundle.padding import pad
+from bundle.padding import Sequences, pad
 
 T = TypeVar("T")
 
 
 @torch.inference_mode()
-def predict(model: nn.Module, sequences: list[list[int]], pad_id: int, batch_size: int = 64) -> npt.NDArray[np.float64]:
+def predict(model: nn.Module, sequences: Sequences, pad_id: int, batch_size: int = 64) -> npt.NDArray[np.float64]:
     """Probabilities (n,) of being positive, in the order given, computed in batches of like length."""
     model.eval()
     device = next(model.parameters()).device
 
-    def run(batch: list[list[int]]) -> npt.NDArray[np.float64]:
+    def run(batch: Sequences) -> npt.NDArray[np.float64]:
         input_ids, lengths = (torch.from_numpy(array).to(device) for array in pad(batch, pad_id))
         probabilities: npt.NDArray[np.float64] = torch.sigmoid(model(input_ids, lengths).double()).cpu().numpy()
         return probabilities  # (batch,)
@@ -30,7 +30,7 @@ def predict(model: nn.Module, sequences: list[list[int]], pad_id: int, batch_siz
 
 
 def by_length(
-    run: Callable[[list[list[int]]], npt.NDArray[np.float64]], sequences: list[list[int]], batch_size: int
+    run: Callable[[Sequences], npt.NDArray[np.float64]], sequences: Sequences, batch_size: int
 ) -> npt.NDArray[np.float64]:
     """What `run` says of each sequence (n,), in the order given, asked in batches of like length."""
     order = sorted(range(len(sequences)), key=lambda row: len(sequences[row]))

@@ -11,7 +11,7 @@ import onnxruntime
 from tqdm import tqdm
 
 from bundle.manifest import Precision
-from bundle.padding import pad
+from bundle.padding import Sequences, pad
 from bundle.store import GoldenAnswer
 from bundle.tokenizer import Tokenizer
 from export import behaviour
@@ -32,7 +32,6 @@ ACCURACY_LOSS = 0.001
 FLIPS = 0.005
 
 Probabilities = npt.NDArray[np.float64]
-Sequences = list[list[int]]
 
 
 class VerificationError(Exception):
@@ -191,8 +190,8 @@ def _padding_and_company(graph: OnnxModel, sequences: Sequences, max_length: int
 
 def _golden(graph: OnnxModel, tokenizer: Tokenizer) -> list[GoldenAnswer]:
     sequences = [tokenizer.encode(text).input_ids for text in GOLDEN_TEXTS]
-    probabilities = graph.predict(sequences).tolist()
-    return [GoldenAnswer(*answer) for answer in zip(GOLDEN_TEXTS, sequences, probabilities, strict=True)]
+    answers = zip(GOLDEN_TEXTS, sequences, graph.predict(sequences).tolist(), strict=True)
+    return [GoldenAnswer(text, input_ids.tolist(), probability) for text, input_ids, probability in answers]
 
 
 def _at_most(tolerance: float, check: str, one: Probabilities, other: Probabilities) -> float:
