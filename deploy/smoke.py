@@ -176,6 +176,15 @@ def check_answers(target: str, version: str) -> None:
     say(f"version {model.version} in {model.precision}: {len(golden)} golden answers, to {TOLERANCE:g}")
 
 
+def check_kernel(target: str) -> None:
+    """What the image has compiled runs the model where the processor can; no other check would miss it."""
+    can = "avx512_vnni" in compose("exec", "-T", "service", "cat", "/proc/cpuinfo")
+    with SentimentClient(target) as client:
+        model = client.model()
+    assert model.kernel == ("native" if can else "onnxruntime"), f"{model.kernel} runs the model"
+    say(f"{model.kernel} runs the model, in batches of up to {model.max_batch_size}; AVX-512 VNNI: {can}")
+
+
 def check_prometheus() -> None:
     up = urllib.parse.urlencode({"query": 'up{job="sentiment"}'})
     ones = [[1.0] * len(REPLICAS)]
@@ -221,6 +230,7 @@ def main() -> int:
         check_healthy()
         target = port("balancer", 50051)
         check_answers(target, "newest")
+        check_kernel(target)
         check_prometheus()
         with Load(target) as load:
             time.sleep(1)

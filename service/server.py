@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import time
@@ -203,6 +204,9 @@ async def serve(server: Server, stopping: asyncio.Event) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):  # first: a signal during the start must not be lost
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     await server.start()
+    # What is there now stays for good: looking through it again and again for garbage took 3% of the time.
+    gc.collect()
+    gc.freeze()
     signalled = asyncio.create_task(stopping.wait())
     await asyncio.wait([signalled, server.batching], return_when=asyncio.FIRST_COMPLETED)
     if server.batching.done():  # it never ends by itself: a fault of ours, and nothing would be answered any more

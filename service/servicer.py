@@ -33,13 +33,7 @@ class SentimentServicer(sentiment_pb2_grpc.SentimentServiceServicer):
 
     async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
         """Answer one review."""
-
-        async def work() -> pb.ClassifyResponse:
-            model = self._registry.find(request.model_version)
-            answer = await model.scorer.classify(request.text, deadline_of(context))
-            return pb.ClassifyResponse(classification=_to_message(answer), model_version=model.manifest.version)
-
-        return await self._calls.unary("Classify", work(), context)
+        return await self._calls.unary("Classify", self._classify(request, context), context)
 
     async def ClassifyBatch(self, request: pb.ClassifyBatchRequest, context: Context) -> pb.ClassifyBatchResponse:
         """Answer several reviews, in the order asked."""
@@ -90,6 +84,11 @@ class SentimentServicer(sentiment_pb2_grpc.SentimentServiceServicer):
             return _describe(self._registry.find(request.model_version), self._registry.versions)
 
         return await self._calls.unary("GetModel", work(), context)
+
+    async def _classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
+        model = self._registry.find(request.model_version)
+        answer = await model.scorer.classify(request.text, deadline_of(context))
+        return pb.ClassifyResponse(classification=_to_message(answer), model_version=model.manifest.version)
 
     async def _stream_response(
         self, request: pb.ClassifyStreamRequest, context: Context, deadline: float | None
