@@ -57,7 +57,7 @@ def _served(records: Records) -> Iterator[Bound]:
 
 
 def _others(records: Records) -> Iterator[Bound]:
-    loads = [one.p99_ms for one in records.of(UnderLoad) if one.share == 0.70]
+    loads = [one.p99_ms for one in records.of(UnderLoad) if one.share == 0.70 and not one.refused]
     peaks = [one.peak_mb for one in records.of(Served) if one.server == OURS]
     starts = [median(one.seconds) for one in records.of(Start)]
     rates = {one.workers: one.per_second for one in records.of(Scaled) if one.round == 0}

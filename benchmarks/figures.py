@@ -70,6 +70,7 @@ class UnderLoad:
     share: float  # of capacity
     rate: float
     answered: int
+    refused: int  # for want of room
     p50_ms: float
     p99_ms: float
     sent_late_p99_ms: float  # by the client, which the latencies include

@@ -26,10 +26,11 @@ from service.client import ClientError
 T = TypeVar("T")
 
 _SEED = 1
+_FULL = grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 class Asked(NamedTuple):
-    """A request and its answer; times are of time.perf_counter."""
+    """A request and its answer, None if the server had no room; times are of time.perf_counter."""
 
     number: int
     due: float
@@ -91,12 +92,15 @@ async def closed_loop(method: Method, callers: int, warm_up: float, window: floa
 
 
 async def open_loop(method: Method, arrivals: Sequence[float]) -> list[Asked]:
-    """A request at each time, in seconds from now, whatever the server does. Raises Refused on an error."""
+    """A request at each time, in seconds from now, whatever the server does.
+
+    A full server may refuse one. Raises Refused on any other error.
+    """
     started, requests = time.perf_counter(), []
     for number, arrival in enumerate(arrivals):
         due = started + arrival
         await asyncio.sleep(max(0.0, due - time.perf_counter()))
-        requests.append(asyncio.create_task(_ask(method, number, due)))
+        requests.append(asyncio.create_task(_ask(method, number, due, may_be_full=True)))
     return await asyncio.gather(*requests)
 
 
@@ -113,10 +117,12 @@ def percentile(values: Sequence[float], share: float) -> float:
     return sorted(values)[max(0, math.ceil(len(values) * share / 100) - 1)]
 
 
-async def _ask(method: Method, number: int, due: float) -> Asked:
+async def _ask(method: Method, number: int, due: float, may_be_full: bool = False) -> Asked:
     sent = time.perf_counter()
     try:
         answer = await method.ask(number)
     except (grpc.aio.AioRpcError, ClientError) as error:
+        if may_be_full and isinstance(error, grpc.aio.AioRpcError) and error.code() is _FULL:
+            return Asked(number, due, sent, time.perf_counter(), None)
         raise Refused(f"request {number} ended with an error: {error}") from error
     return Asked(number, due, sent, time.perf_counter(), answer)

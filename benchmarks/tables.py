@@ -49,10 +49,11 @@ def under_load(records: Records) -> str:
             f"{one.p50_ms:.2f}",
             f"{one.p99_ms:.2f}",
             f"{one.sent_late_p99_ms:.2f}",
+            f"{one.refused:,}",
         )
         for one in records.of(UnderLoad)
     )
-    return table("load | reviews a second | p50 ms | p99 ms | sent late, p99 ms", rows)
+    return table("load | reviews a second | p50 ms | p99 ms | sent late, p99 ms | refused", rows)
 
 
 def scaling(records: Records) -> str:

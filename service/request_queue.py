@@ -4,6 +4,7 @@ The event loop puts and discards; the engine's thread takes.
 """
 
 import asyncio
+import queue
 import threading
 import time
 from collections import OrderedDict
@@ -53,7 +54,8 @@ class RequestQueue:
         self.seconds_per_review = 0.001  # a first guess; the batcher keeps it at what it measures
         # In the order of arrival; a mapping, because callers who leave do so from anywhere in it.
         self._entries: OrderedDict[Entry, None] = OrderedDict()
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._bell = queue.SimpleQueue[None]()  # rung for a taker who may be waiting; cheaper than a condition
         self._closed = False
 
     def __len__(self) -> int:
@@ -62,16 +64,17 @@ class RequestQueue:
 
     def put(self, entries: Sequence[Entry]) -> None:
         """Add all entries or none. Raises QueueFull, at once, when they do not fit."""
-        with self._changed:
+        with self._lock:
             waiting = len(self)
             if waiting + len(entries) > self.capacity:
                 raise QueueFull(waiting, self.capacity, retry_after=waiting * self.seconds_per_review)
             self._entries.update(dict.fromkeys(entries))
-            self._changed.notify()
+        if not waiting:
+            self._bell.put(None)
 
     def discard(self, entries: Iterable[Entry]) -> None:
         """Give up entries whose caller has gone; their places are free at once. Answered ones are left alone."""
-        with self._changed:
+        with self._lock:
             for entry in entries:
                 entry.future.cancel()
                 self._entries.pop(entry, None)
@@ -82,23 +85,21 @@ class RequestQueue:
         `choose` picks the batch, at least one, from the oldest entries in time, up to WINDOW of them. Either list may
         be empty, not both.
         """
-        with self._changed:
-            while True:
-                self._changed.wait_for(lambda: self._entries or self._closed)
-                if self._closed:
-                    return None
+        while not self._closed:
+            with self._lock:
                 living, late = self._sort_out()
                 batch = choose(living) if living else []
                 for entry in batch:
                     del self._entries[entry]
-                if batch or late:
-                    return batch, late
+            if batch or late:
+                return batch, late
+            self._bell.get()
+        return None
 
     def close(self) -> None:
         """End the taking: what waits is left."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify()
+        self._closed = True
+        self._bell.put(None)
 
     def _sort_out(self) -> tuple[list[Entry], list[Entry]]:
         """The oldest entries in time, which stay, and the late ones, which leave as do those whose caller has gone."""

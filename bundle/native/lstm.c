@@ -152,43 +152,86 @@ INLINE __m512 scaled(__m512i sum, const float *scale)
     return _mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_load_ps(scale));
 }
 
+/* What the input brings to the sums of one block, for some rows of the embedding. */
+TARGET static void multiply_input(const struct model *model, __m512i *sums, int count, const uint8_t *const *rows,
+                                  int block)
+{
+    MULTIPLIERS[count - 1](sums, rows, model->input_weights + block * model->input_quads * GATES, model->input_quads,
+                           model->input_zero + block * GATES);
+}
+
+static const uint8_t *row_of(const struct model *model, int32_t id)
+{
+    return model->embedding + (size_t)id * (size_t)(model->input_quads * QUAD);
+}
+
+/* One block of one lane a token further, from the sums of its input and of its state. */
+INLINE void activate(const struct model *model, struct lane *lane, int turn, int block, const __m512i *from_input,
+                     const __m512i *from_state)
+{
+    __m512 gate[GATES];
+    for (int g = 0; g < GATES; g++) {
+        const int column = (block * GATES + g) * WIDTH;
+        gate[g] = scaled(from_input[g], model->input_scale + column);
+        gate[g] = _mm512_add_ps(gate[g], scaled(from_state[g], model->state_scale + column));
+        gate[g] = _mm512_add_ps(gate[g], _mm512_load_ps(model->bias + column));
+    }
+    float *cell = lane->cell + block * WIDTH;
+    const __m512 taken = _mm512_mul_ps(logistic(gate[0]), hyperbolic_tangent(gate[3]));
+    const __m512 kept = _mm512_mul_ps(_mm512_load_ps(cell), logistic(gate[2]));
+    const __m512 now = _mm512_add_ps(kept, taken);
+    _mm512_store_ps(cell, now);
+    const __m512 output = _mm512_mul_ps(hyperbolic_tangent(now), logistic(gate[1]));
+    _mm512_store_ps(lane->output + block * WIDTH, output);
+    const __m512 steps = _mm512_div_ps(output, _mm512_set1_ps(model->state_step));
+    const __m512i moved = _mm512_add_epi32(_mm512_cvtps_epi32(steps), _mm512_set1_epi32(model->state_zero_point));
+    _mm_store_si128((__m128i *)(lane->state[1 - turn] + block * WIDTH),
+                    _mm512_cvtusepi32_epi8(_mm512_max_epi32(moved, _mm512_setzero_si512())));
+}
+
+TARGET static void multiply_state(const struct model *model, __m512i *sums, int count, const uint8_t *const *states,
+                                  int block)
+{
+    MULTIPLIERS[count - 1](sums, states, model->state_weights + block * model->state_quads * GATES,
+                           model->state_quads, model->state_zero + block * GATES);
+}
+
 /* One token further in the first `count` lanes. */
 TARGET static void step(const struct model *model, struct lane *lanes, int count, int turn)
 {
     __m512i from_input[LANES * GATES], from_state[LANES * GATES];
     const uint8_t *inputs[LANES], *states[LANES];
     for (int lane = 0; lane < count; lane++) {
-        inputs[lane] = model->embedding + (size_t)*lanes[lane].next * (size_t)(model->input_quads * QUAD);
+        inputs[lane] = row_of(model, *lanes[lane].next);
         states[lane] = lanes[lane].state[turn];
     }
-    const __m512 state_step = _mm512_set1_ps(model->state_step);
-    const __m512i zero_point = _mm512_set1_epi32(model->state_zero_point);
-    const multiplier multiply = MULTIPLIERS[count - 1];
     for (int block = 0; block < BLOCKS; block++) {
-        multiply(from_input, inputs, model->input_weights + block * model->input_quads * GATES, model->input_quads,
-                 model->input_zero + block * GATES);
-        multiply(from_state, states, model->state_weights + block * model->state_quads * GATES, model->state_quads,
-                 model->state_zero + block * GATES);
-        for (int lane = 0; lane < count; lane++) {
-            __m512 gate[GATES];
-            for (int g = 0; g < GATES; g++) {
-                const int sum = lane * GATES + g, column = (block * GATES + g) * WIDTH;
-                gate[g] = scaled(from_input[sum], model->input_scale + column);
-                gate[g] = _mm512_add_ps(gate[g], scaled(from_state[sum], model->state_scale + column));
-                gate[g] = _mm512_add_ps(gate[g], _mm512_load_ps(model->bias + column));
-            }
-            float *cell = lanes[lane].cell + block * WIDTH;
-            const __m512 taken = _mm512_mul_ps(logistic(gate[0]), hyperbolic_tangent(gate[3]));
-            const __m512 kept = _mm512_mul_ps(_mm512_load_ps(cell), logistic(gate[2]));
-            const __m512 now = _mm512_add_ps(kept, taken);
-            _mm512_store_ps(cell, now);
-            const __m512 output = _mm512_mul_ps(hyperbolic_tangent(now), logistic(gate[1]));
-            _mm512_store_ps(lanes[lane].output + block * WIDTH, output);
-            const __m512i rounded = _mm512_cvtps_epi32(_mm512_div_ps(output, state_step));
-            const __m512i moved = _mm512_max_epi32(_mm512_add_epi32(rounded, zero_point), _mm512_setzero_si512());
-            _mm_store_si128((__m128i *)(lanes[lane].state[1 - turn] + block * WIDTH), _mm512_cvtusepi32_epi8(moved));
+        multiply_input(model, from_input, count, inputs, block);
+        multiply_state(model, from_state, count, states, block);
+        for (int lane = 0; lane < count; lane++)
+            activate(model, &lanes[lane], turn, block, from_input + lane * GATES, from_state + lane * GATES);
+    }
+}
+
+/* A lane that is alone, up to LANES tokens further, whose input is multiplied at once: each weight serves them all.
+ * Returns how many tokens that was. */
+TARGET static int steps_alone(const struct model *model, struct lane *lane, int turn)
+{
+    __m512i from_input[BLOCKS][LANES * GATES], from_state[GATES];
+    const uint8_t *inputs[LANES];
+    const int count = lane->end - lane->next < LANES ? (int)(lane->end - lane->next) : LANES;
+    for (int token = 0; token < count; token++)
+        inputs[token] = row_of(model, lane->next[token]);
+    for (int block = 0; block < BLOCKS; block++)
+        multiply_input(model, from_input[block], count, inputs, block);
+    for (int token = 0; token < count; token++, turn = 1 - turn) {
+        const uint8_t *const state = lane->state[turn];
+        for (int block = 0; block < BLOCKS; block++) {
+            multiply_state(model, from_state, 1, &state, block);
+            activate(model, lane, turn, block, from_input[block] + token * GATES, from_state);
         }
     }
+    return count;
 }
 
 struct length {
@@ -237,10 +280,15 @@ int sentiment_lstm(const struct model *model, const int32_t *ids, const int32_t 
     for (; begun < reviews && active < LANES; active++)
         begin(model, &lanes[active], turn, ids, ends, order[begun++].review);
     while (active) {
-        step(model, lanes, active, turn);
-        turn = 1 - turn;
+        int steps = 1;
+        if (active == 1)
+            steps = steps_alone(model, &lanes[0], turn);
+        else
+            step(model, lanes, active, turn);
+        turn = (turn + steps) % 2;
         for (int lane = active - 1; lane >= 0; lane--) {
-            if (++lanes[lane].next < lanes[lane].end)
+            lanes[lane].next += steps;
+            if (lanes[lane].next < lanes[lane].end)
                 continue;
             memcpy(states + (size_t)lanes[lane].review * UNITS, lanes[lane].output, sizeof lanes[lane].output);
             if (begun < reviews)
