@@ -32,6 +32,7 @@ SERVICE_NAME = sentiment_pb2.DESCRIPTOR.services_by_name["SentimentService"].ful
 INFERENCE_NAME = open_inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 
 _MESSAGE_OVERHEAD = 64 * 1024  # bytes of a request beside its texts' own
+_PENDING = 100_000  # calls; more than may be read before the queue is full
 _LAST_BYTES = 0.5  # seconds for answers already given to leave, and for health watchers to hear of the end
 
 
@@ -150,6 +151,10 @@ class Server:
             ("grpc.max_connection_age_ms", int(settings.max_connection_age * 1000)),
             # Clients may ping an idle connection this often (milliseconds), to notice one that has died.
             ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+            # Calls that gRPC has read and we have not yet. Beyond a thousand it would end some as CANCELLED, which tells a
+            # client nothing; our own queue refuses with a status that says what to do.
+            ("grpc.server.max_pending_requests", _PENDING),
+            ("grpc.server.max_pending_requests_hard_limit", _PENDING),
             # Only for workers of one server: a second server would take half the calls instead of failing.
             ("grpc.so_reuseport", 1 if self._report else 0),
         ]
