@@ -45,10 +45,11 @@ class Bench:
         """All parts that are wanted. Raises Refused where a figure would mean nothing."""
         if {"served", "load"} & {*self.parts}:
             self._measure_serving()
-        cores, plan, records = self.all_cores, self.plan, self.records
+        plan, records = self.plan, self.records
         if "start" in self.parts:
             measure_starts([self.server_core], self.flags, plan, records)
         if "workers" in self.parts and self.device == "cpu":
+            cores = sorted(self.all_cores, key=lambda core: core != self.server_core)  # that one first
             measure_scaling(self.answers, self.reviews.texts, cores, self.flags, plan, records)
         if "engine" in self.parts:
             self._measure_engine()

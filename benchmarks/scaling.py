@@ -1,6 +1,6 @@
-"""One worker and two, on two cores that they share with a light client."""
+"""One worker on one core, and two on two cores that they share with a light client."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from statistics import median
 
@@ -19,7 +19,7 @@ _IN_FLIGHT = 8  # each on a connection of its own: the kernel spreads connection
 
 
 def measure_scaling(
-    answers: Answers, texts: Sequence[str], cores: Collection[int], flags: Sequence[str], plan: Plan, records: Records
+    answers: Answers, texts: Sequence[str], cores: Sequence[int], flags: Sequence[str], plan: Plan, records: Records
 ) -> None:
     """Both in every round, then the medians. Raises Refused on an error or a wrong answer."""
     if "workers" not in {setting.name for setting in fields(Settings)}:
@@ -28,7 +28,7 @@ def measure_scaling(
     rounds: dict[int, list[Scaled]] = {workers: [] for workers in WORKERS}
     for number in range(1, plan.rounds + 1):
         for workers, measured in rounds.items():
-            with start(OURS, answers, cores, (*flags, "--workers", str(workers))) as subject:
+            with start(OURS, answers, cores[:workers], (*flags, "--workers", str(workers))) as subject:
                 scaled = run(_measure(workers, number, subject, texts, plan))
             records.add(scaled)
             measured.append(scaled)

@@ -151,8 +151,8 @@ class Server:
             ("grpc.max_connection_age_ms", int(settings.max_connection_age * 1000)),
             # Clients may ping an idle connection this often (milliseconds), to notice one that has died.
             ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
-            # Calls that gRPC has read and we have not yet. Beyond a thousand it would end some as CANCELLED, which tells a
-            # client nothing; our own queue refuses with a status that says what to do.
+            # Calls that gRPC has read and we have not yet. Beyond a thousand it would end some as CANCELLED, which
+            # tells a client nothing; our own queue refuses with a status that says what to do.
             ("grpc.server.max_pending_requests", _PENDING),
             ("grpc.server.max_pending_requests_hard_limit", _PENDING),
             # Only for workers of one server: a second server would take half the calls instead of failing.
