@@ -81,11 +81,11 @@ def test_only_medians_count_and_only_our_memory() -> None:
 
 def test_load_start_and_workers() -> None:
     load = UnderLoad(0.70, 1_000.0, 900, 0, 3.0, 15.1, 0.1)
-    scaled = (Scaled(1, 0, 1_000.0, 900.0), Scaled(2, 0, 1_699.0, 900.0))
+    scaled = (Scaled(1, 0, 1_000.0, 900.0), Scaled(2, 0, 1_699.0, 1_059.0))
     found = judged(records_of(load, Start([0.9, 2.5, 1.9], 90.0), *scaled))
     assert found["open loop at 70% of capacity: p99 ms"] is False
     assert found["start to ready, s"] is True
-    assert found["two workers: times one"] is False
+    assert found["two workers: times one, by CPU a review"] is False
 
 
 def test_the_table_shows_what_is_missed() -> None:
