@@ -40,10 +40,9 @@ def _about(one: Conditions) -> str:
     packages = ", ".join(f"{name} {version}" for name, version in one.packages.items())
     state = " and changes to it" if one.changed else ""
     vnni = "with" if one.vnni else "without"
-    arguments = f" with `{' '.join(one.arguments)}`" if one.arguments else ""
     return "\n".join(
         (
-            f"- This run{arguments}: {one.date}, commit {one.commit}{state}.",
+            f"- This run: {one.date}, commit {one.commit}{state}.",
             f"- {one.model} in {one.precision} on {one.device}.",
             f"- {one.reviews}, {one.mean_tokens:.0f} tokens in the mean.",
             f"- {one.cores} cores of {one.cpu} {vnni} AVX-512 VNNI, Linux {one.kernel}, Python {one.python}.",
