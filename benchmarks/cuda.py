@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import torch
 
 from benchmarks.answers import Answers
-from benchmarks.engine_curves import Sequences, cells
+from benchmarks.engine_curves import cells
 from benchmarks.errors import Refused
 from benchmarks.figures import EngineCell, Parity
 from benchmarks.plan import Plan
 from benchmarks.records import Records
-from bundle.padding import pad
+from bundle.padding import Sequences, pad
 from bundle.store import Bundle
 from export.model import ModelConfig, SentimentModel
 from service.engine import Engine

@@ -15,11 +15,11 @@ from benchmarks.plan import GPU_BATCHES, Plan
 from benchmarks.records import Records
 from benchmarks.served import MICROSECONDS
 from bundle.manifest import Precision, Provider
+from bundle.padding import Sequences
 from bundle.store import Bundle
 from service.engine import Engine, Kernel
 from service.errors import KernelError
 
-Sequences = Sequence["array[int]"]
 Run = Callable[[Sequences], object]
 
 _SEED = 1

@@ -4,26 +4,17 @@ Of ours it takes the bundle and nothing that makes it fast: tokens in Python, an
 """
 
 import json
-from array import array
 from collections.abc import Sequence
 
 import numpy as np
 import onnxruntime
 
 from bundle.manifest import Precision
-from bundle.padding import pad
+from bundle.padding import Sequences, pad
 from bundle.store import VOCABULARY, Bundle
-from bundle.tokenizer import Tokenizer, split
+from bundle.tokenizer import Tokenizer
 
 _AT_ONCE = 32
-
-
-class PlainTokenizer(Tokenizer):
-    """The tokenizer without its compiled part."""
-
-    def encode_whole(self, text: str) -> "array[int]":
-        """Token ids of a text, however long it is."""
-        return self._look_up(split(text))
 
 
 class PlainModel:
@@ -31,7 +22,7 @@ class PlainModel:
 
     def __init__(self, bundle: Bundle, precision: Precision) -> None:
         config = bundle.manifest.tokenizer
-        self.tokenizer = PlainTokenizer(json.loads((bundle.path / VOCABULARY).read_text()), config)
+        self.tokenizer = Tokenizer(json.loads((bundle.path / VOCABULARY).read_text()), config, native=False)
         self.pad_to, self._pad_id = config.max_length, config.pad_id
         self._input, self._output = bundle.manifest.input.name, bundle.manifest.output.name
         options = onnxruntime.SessionOptions()
@@ -39,7 +30,7 @@ class PlainModel:
         path = bundle.graph(precision).path
         self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
-    def run(self, sequences: Sequence[Sequence[int]], pad_to: int | None = None) -> list[float]:
+    def run(self, sequences: Sequences, pad_to: int | None = None) -> list[float]:
         """Positive probabilities (batch,) of token ids, padded to `pad_to` or to the longest."""
         input_ids, _ = pad(sequences, self._pad_id, pad_to)
         (probabilities,) = self._session.run([self._output], {self._input: input_ids})  # (batch, 1)

@@ -93,7 +93,8 @@ class RequestQueue:
                     del self._entries[entry]
             if batch or late:
                 return batch, late
-            self._bell.get()
+            if not self._entries:  # else only those at the front were given up
+                self._bell.get()
         return None
 
     def close(self) -> None:

@@ -88,8 +88,8 @@ class Scorer:
         length = len(ids)
         while length and ids[length - 1] == config.pad_id:
             length -= 1
-        input_ids = array("i", ids[:length])
-        if not input_ids:
+        input_ids = ids[:length]
+        if not length:
             raise InvalidRequest("blank_text", field, f"holds nothing but padding ({config.pad_id})")
         if length > config.max_length:
             raise InvalidRequest("text_too_long", field, f"has {length} ids; send at most {config.max_length}")
@@ -97,7 +97,7 @@ class Scorer:
             raise InvalidRequest("invalid_tensor", field, f"has padding ({config.pad_id}) before its end")
         if not (0 <= min(input_ids) and max(input_ids) < known):
             raise InvalidRequest("invalid_tensor", field, f"has ids that are not in the vocabulary, 0 to {known - 1}")
-        return Encoding(input_ids, False, input_ids.count(config.unk_id))
+        return Encoding(array("i", input_ids), False, input_ids.count(config.unk_id))
 
     def _encode(self, text: str, field: str) -> Encoding:
         size = len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))

@@ -9,6 +9,9 @@ import ctypes
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
+
+_Kind = TypeVar("_Kind", bound=ctypes.CDLL)
 
 LIBRARY = Path(__file__).with_name("_native.so")
 
@@ -16,14 +19,16 @@ LIBRARY = Path(__file__).with_name("_native.so")
 @cache
 def library() -> ctypes.PyDLL | None:
     """The compiled functions, which keep the interpreter's lock while they run; None where there are none."""
-    with suppress(OSError):
-        return ctypes.PyDLL(str(LIBRARY))
-    return None
+    return _open(ctypes.PyDLL)
 
 
 @cache
 def unlocked_library() -> ctypes.CDLL | None:
     """The same, giving the lock up for as long as they run: for those that take long."""
+    return _open(ctypes.CDLL)
+
+
+def _open(kind: type[_Kind]) -> _Kind | None:
     with suppress(OSError):
-        return ctypes.CDLL(str(LIBRARY))
+        return kind(str(LIBRARY))
     return None

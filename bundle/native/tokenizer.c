@@ -1,4 +1,4 @@
-/* bundle/tokenizer.py for ASCII texts: the same tokens, in a tenth of the time. Entities and whatever else a text may
+/* bundle/tokenizer.py for ASCII texts: the same tokens, in a fraction of the time. Entities and whatever else a text may
  * hold stay with Python, whose tables decide. */
 #include <stddef.h>
 #include <stdint.h>

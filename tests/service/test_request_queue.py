@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from bundle.tokenizer import Encoding
 from service.batcher import alike, in_turn
 from service.errors import QueueFull
-from service.request_queue import Entry, RequestQueue
+from service.request_queue import WINDOW, Entry, RequestQueue
 
 
 def entry(length: int = 1, deadline: float | None = None) -> Entry:
@@ -144,6 +144,15 @@ async def test_discarding_leaves_an_answer_alone() -> None:
     answered.future.set_result(0.5)
     queue.discard([answered])
     assert answered.future.result() == 0.5
+
+
+async def test_reviews_behind_many_cancelled_ones_are_found() -> None:
+    queue, good = RequestQueue(1000), entry()
+    cancelled = [entry() for _ in range(2 * WINDOW + 1)]
+    queue.put([*cancelled, good])
+    for gone in cancelled:  # and not discarded yet: their callers have not had their turn
+        gone.future.cancel()
+    assert take(queue, 5, 100) == [good]
 
 
 async def test_late_and_cancelled_entries_never_reach_a_batch() -> None:
