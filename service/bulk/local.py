@@ -40,14 +40,19 @@ def _in_processes(spec: Spec, workers: int, parts: Iterator[list[str]]) -> Gener
             waiting.extend(pool.submit(classify, spec, texts) for texts in islice(parts, 1))
             yield outcomes
     except BrokenProcessPool as error:
+        _end_workers()  # the pool forgets one that it was just starting, and would wait for it for ever
         reason = "a worker process was ended, perhaps for want of memory"
         raise JobError(f"{reason}; give the same command again to go on, with fewer --workers") from error
     except BaseException:  # the job has failed or is interrupted: nobody waits for what is under way
-        for child in multiprocessing.active_children():
-            child.terminate()
+        _end_workers()
         raise
     finally:
         pool.shutdown()
+
+
+def _end_workers() -> None:
+    for child in multiprocessing.active_children():
+        child.terminate()
 
 
 def _begin_worker() -> None:
