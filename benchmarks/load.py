@@ -91,6 +91,25 @@ async def closed_loop(method: Method, callers: int, warm_up: float, window: floa
     return Load(asked, *usages)
 
 
+def lone_loop(ask: Callable[[int], Any], warm_up: float, window: float, look: Callable[[], Usage]) -> Load:
+    """A closed loop of one caller, who has no event loop either. Raises Refused on an error."""
+    gc.freeze()
+    asked, usages, begun = list[Asked](), list[Usage](), time.perf_counter()
+    for number in count():
+        sent = time.perf_counter()
+        try:
+            answer = ask(number)
+        except grpc.RpcError as error:
+            raise Refused(f"request {number} ended with an error: {error}") from error
+        ended = time.perf_counter()
+        asked.append(Asked(number, sent, sent, ended, answer))
+        if ended - begun >= (warm_up + window if usages else warm_up):
+            usages.append(look())
+        if len(usages) == 2:
+            break
+    return Load(asked, *usages)
+
+
 async def open_loop(method: Method, arrivals: Sequence[float]) -> list[Asked]:
     """A request at each time, in seconds from now, whatever the server does.
 

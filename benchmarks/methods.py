@@ -15,7 +15,7 @@ SERVICE = "/sentiment.v1.SentimentService"
 TEXTS_PER_BATCH = 64
 _TIMEOUT = 60.0  # seconds; real callers have a deadline, and a server's work on it is part of the cost
 
-Channels = Sequence[grpc.aio.Channel]
+Channels = Sequence[grpc.aio.Channel] | Sequence[grpc.Channel]
 
 
 class Method(Protocol):
@@ -61,6 +61,15 @@ class Unary(_Calls):
     def probabilities(self, answer: bytes) -> list[float]:
         """What an answer says."""
         return [pb.ClassifyResponse.FromString(answer).classification.positive_probability]
+
+
+class Lone(Unary):
+    """Classify by gRPC's synchronous client."""
+
+    def ask_and_wait(self, number: int) -> bytes:
+        """Send a request and return its answer, unread."""
+        answer: bytes = next(self._calls)(self._requests[number % len(self._requests)], timeout=_TIMEOUT)
+        return answer
 
 
 class Empty(Unary):

@@ -1,11 +1,11 @@
 """Connections to a server, and the way to ask on them."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
 import grpc
 
-from benchmarks.methods import Batch, ByClient, Empty, Method, Unary
+from benchmarks.methods import Batch, ByClient, Empty, Lone, Method, Unary
 from benchmarks.stream import Stream
 from service.client import AsyncSentimentClient
 
@@ -33,3 +33,10 @@ async def open_method(name: str, target: str, texts: Sequence[str], connections:
             await stream.close()
         else:
             yield _PLAIN[name](channels, texts)
+
+
+@contextmanager
+def open_lone(target: str, texts: Sequence[str]) -> Iterator[Lone]:
+    """Classify, for a caller who is alone."""
+    with grpc.insecure_channel(target, options=_OPTIONS) as channel:
+        yield Lone([channel], texts)

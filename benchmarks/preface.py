@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from benchmarks.figures import Conditions
 
 _READING = """\
-One command measures everything here, in about 7 minutes:
+One command measures everything here, in about 8 minutes:
 
     make bench DATA=path/to/imdb
 
@@ -17,6 +17,8 @@ figure is a line of `results.jsonl` in `runs/bench/<time>/`, beside this report 
 - The baseline is a plain server of the same method (`benchmarks/baseline_server.py`): Python's tokenizer, one review at
   a time through the fp32 graph in onnxruntime, padded to 500. It runs in the same rounds as ours, because machines
   drift: compare the ratios between days, and microseconds only within one run.
+- 16 callers and more are coroutines of one process. A caller who is alone uses gRPC's synchronous client, whose own
+  part in a latency is smaller.
 - The empty method does nothing. What it costs is gRPC's and Python's share, and tells how fast the machine was.
 - CPU is user and system time of the server's processes. Latencies of closed loops flatter a server that stalls; those
   of open loops count from when a request was due.

@@ -7,8 +7,9 @@ from statistics import median
 from benchmarks.answers import check_answers
 from benchmarks.figures import Note, Served
 from benchmarks.gpu import GpuBusy
-from benchmarks.load import Load, closed_loop, percentile, run
-from benchmarks.opening import BATCH, COALESCED, EMPTY, STREAM, UNARY, open_method
+from benchmarks.load import Load, closed_loop, lone_loop, percentile, run
+from benchmarks.methods import Method
+from benchmarks.opening import BATCH, COALESCED, EMPTY, STREAM, UNARY, open_lone, open_method
 from benchmarks.plan import Plan
 from benchmarks.processes import ENGINE, MAIN, OTHERS
 from benchmarks.records import Records
@@ -61,19 +62,32 @@ def measure(case: Case, subject: Subject, texts: Sequence[str], plan: Plan) -> S
     subject.tree.forget_peak()
     before = subject.scrape()
     with GpuBusy(subject.on_gpu) as gpu:
-        load, answered = run(_load(case, subject, texts, plan))
+        load, answered = _load(case, subject, texts, plan)
     inside = subject.inside_since(before)
     served = _served(case, load, answered, inside)
     return replace(served, peak_mb=subject.tree.peak_bytes() / MEGABYTE, gpu_busy=gpu.mean)
 
 
-async def _load(case: Case, subject: Subject, texts: Sequence[str], plan: Plan) -> tuple[Load, int]:
+def _load(case: Case, subject: Subject, texts: Sequence[str], plan: Plan) -> tuple[Load, int]:
     """The load, and the reviews that were answered within its window."""
-    async with open_method(case.method, subject.target, texts) as method:
-        load = await closed_loop(method, case.in_flight, plan.warm_up, plan.window, subject.tree.look)
+    if (case.method, case.in_flight) == (UNARY, 1):
+        load, method = _alone(subject, texts, plan)
+    else:
+        load, method = run(_together(case, subject, texts, plan))
     if case.server != EMPTY:
         check_answers(method, load.asked, subject.expected, subject.tolerance)
     return load, len(load.measured()) * method.reviews
+
+
+def _alone(subject: Subject, texts: Sequence[str], plan: Plan) -> tuple[Load, Method]:
+    with open_lone(subject.target, texts) as method:
+        return lone_loop(method.ask_and_wait, plan.warm_up, plan.window, subject.tree.look), method
+
+
+async def _together(case: Case, subject: Subject, texts: Sequence[str], plan: Plan) -> tuple[Load, Method]:
+    async with open_method(case.method, subject.target, texts) as method:
+        load = await closed_loop(method, case.in_flight, plan.warm_up, plan.window, subject.tree.look)
+    return load, method
 
 
 def _served(case: Case, load: Load, answered: int, inside: Inside) -> Served:

@@ -114,7 +114,8 @@ class Tokenizer:
         if surplus > 0:
             head = int(_HEAD[self.config.truncation_side] * self.config.max_length)
             del input_ids[head : head + surplus]
-        return Encoding(input_ids, surplus > 0, input_ids.count(self.config.unk_id))
+        unknown = self._native.count_unknown(input_ids) if self._native else input_ids.count(self.config.unk_id)
+        return Encoding(input_ids, surplus > 0, unknown)
 
     def encode_whole(self, text: str) -> "array[int]":
         """Token ids of a text, however long it is: for training, which reads parts of it."""

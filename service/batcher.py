@@ -138,10 +138,10 @@ class Batcher:
         metrics.batch_tokens.observe(padded)
         metrics.padding_ratio.observe(1 - sum(lengths) / padded)
         metrics.inference.observe(seconds)
-        metrics.queue.observe_many([started - entry.enqueued for entry in batch])
-        metrics.review_tokens.observe_many(lengths)
-        metrics.unknown_token_ratio.observe_many([entry.encoding.unknown_token_ratio for entry in batch])
-        metrics.positive_probability.observe_many(probabilities)
+        metrics.queue.observe(*(started - entry.enqueued for entry in batch))
+        metrics.review_tokens.observe(*lengths)
+        metrics.unknown_token_ratio.observe(*(entry.encoding.unknown_token_ratio for entry in batch))
+        metrics.positive_probability.observe(*probabilities)
         metrics.truncated.inc(sum(entry.encoding.truncated for entry in batch))
         return padded
 

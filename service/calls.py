@@ -54,12 +54,15 @@ class Calls:
             outcome = await self.answer(method, work, context)
         return await abort(context, outcome) if isinstance(outcome, status_pb2.Status) else outcome
 
-    async def answer(self, method: str, work: Awaitable[T], context: Context) -> T | status_pb2.Status:
+    def answer(self, method: str, work: Awaitable[T], context: Context) -> Awaitable[T | status_pb2.Status]:
         """What `work` gives, or the status that refuses it; counted, timed, traced and logged either way."""
         if self._tracer:
-            with self._tracer.request(method, _metadata(context)):
-                return await self._answer(method, work, context)
-        return await self._answer(method, work, context)
+            return self._traced(self._tracer, method, work, context)
+        return self._answer(method, work, context)  # without a coroutine of its own, for there is one a request
+
+    async def _traced(self, tracer: Tracer, method: str, work: Awaitable[T], context: Context) -> T | status_pb2.Status:
+        with tracer.request(method, _metadata(context)):
+            return await self._answer(method, work, context)
 
     async def _answer(self, method: str, work: Awaitable[T], context: Context) -> T | status_pb2.Status:
         started = time.perf_counter()

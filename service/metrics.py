@@ -1,9 +1,11 @@
 """Every collector of the service. Base units, few labels, and one registry a server."""
 
 import functools
+import threading
 from bisect import bisect_left
 from collections import Counter as Counts
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
 from typing import get_args
 
 from prometheus_client import (
@@ -12,11 +14,16 @@ from prometheus_client import (
     Gauge,
     GCCollector,
     Histogram,
+    Metric,
     PlatformCollector,
     ProcessCollector,
 )
+from prometheus_client.registry import Collector
 
 from service.errors import Reason
+
+# Observations of one series that may be noted and not yet counted.
+NOTED = 256
 
 # Seconds, from 0.1 ms to 10 s, about three a factor of ten, finer where a review usually lies.
 SECONDS = (
@@ -32,37 +39,58 @@ BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 BATCH_TOKENS = (64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
 
 
-class ManyHistogram(Histogram):
-    """A histogram that takes many observations at the cost of a few: reviews come in batches."""
+class NotedHistogram:
+    """A histogram that notes what it observes, and counts many at a time, which costs a fraction."""
 
-    def observe_many(self, amounts: Sequence[float]) -> None:
+    def __init__(self, histogram: Histogram, most: int) -> None:
+        """`most` observations may be noted and not yet counted."""
+        self._histogram = histogram
+        self._most = most
+        self._noted = deque[float]()
+        self._counting = threading.Lock()
+
+    def observe(self, *amounts: float) -> None:
         """Observe each of `amounts`."""
-        self._sum.inc(sum(amounts))
-        for bucket, count in Counts(bisect_left(self._upper_bounds, amount) for amount in amounts).items():
-            self._buckets[bucket].inc(count)
+        self._noted.extend(amounts)
+        if len(self._noted) > self._most:
+            self.count()
+
+    def count(self) -> None:
+        """Count what has been noted until now."""
+        histogram = self._histogram
+        with self._counting:
+            amounts = [self._noted.popleft() for _ in range(len(self._noted))]
+            histogram._sum.inc(sum(amounts))
+            for bucket, count in Counts(bisect_left(histogram._upper_bounds, amount) for amount in amounts).items():
+                histogram._buckets[bucket].inc(count)
 
 
-class Metrics:
+class Metrics(Collector):
     """The collectors, by the stage of a review's way."""
 
-    def __init__(self) -> None:
+    def __init__(self, noted: int = NOTED) -> None:
+        """`noted` observations of a series may wait to be counted; 0 where another process reads what is counted."""
         self.registry = CollectorRegistry()
+        self.registry.register(self)
+        self._most_noted = noted
+        self._noted: list[NotedHistogram] = []
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
         counter = functools.partial(Counter, registry=self.registry)
         # The modes say how the gauges of several workers become one; with a single process they mean nothing.
         gauge = functools.partial(Gauge, registry=self.registry, multiprocess_mode="livemax")
         total = functools.partial(Gauge, registry=self.registry, multiprocess_mode="livesum")
-        histogram = functools.partial(ManyHistogram, registry=self.registry)
+        histogram = self._histogram
 
-        requests = histogram(
+        requests = Histogram(
             "sentiment_request_duration_seconds",
             "A request, or one review of a stream, from its arrival to its answer, by method and status code.",
             ["method", "code"],
             buckets=SECONDS,
+            registry=self.registry,
         )
         # Looking a label set up costs more than observing it; there are only a few.
-        self.request = functools.cache(requests.labels)
+        self.request = functools.cache(lambda method, code: self._note(requests.labels(method, code)))
         self.in_flight = total("sentiment_requests_in_flight", "Requests, or reviews of a stream, being answered.")
         self.rejected = counter("sentiment_rejected", "Requests refused, by reason.", ["reason"])
         for reason in get_args(Reason):  # there from the start, or a rate would miss the first of each
@@ -118,3 +146,21 @@ class Metrics:
         self.ready = gauge("sentiment_ready", "1 while the server takes requests, else 0.")
         self.workers = total("sentiment_workers", "Processes that answer: 1, or as many workers as run.")
         self.worker_restarts = counter("sentiment_worker_restarts", "Workers replaced because they died or hung.")
+
+    def count(self) -> None:
+        """Count what the histograms have noted."""
+        for histogram in self._noted:
+            histogram.count()
+
+    def collect(self) -> Iterable[Metric]:
+        """No series, but the first to be asked for its series: now those of the others are complete."""
+        self.count()
+        return ()
+
+    def _histogram(self, name: str, help: str, buckets: Sequence[float]) -> NotedHistogram:
+        return self._note(Histogram(name, help, buckets=buckets, registry=self.registry))
+
+    def _note(self, histogram: Histogram) -> NotedHistogram:
+        noted = NotedHistogram(histogram, self._most_noted)
+        self._noted.append(noted)
+        return noted

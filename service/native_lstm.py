@@ -6,6 +6,7 @@ Weights come out of the graph's own file, so there is nothing to keep in step wi
 import ctypes
 from array import array
 from itertools import accumulate
+from math import tanh
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ _ALIGNMENT = 64  # bytes of one register
 
 _ARRAYS = (
     *("embedding", "input_weights", "state_weights", "input_zero", "state_zero"),
-    *("input_scale", "state_scale", "bias", "cell"),
+    *("input_scale", "state_scale", "bias", "cell", "dense"),
 )
 
 
@@ -32,6 +33,7 @@ class _Model(ctypes.Structure):
         *((name, ctypes.c_void_p) for name in _ARRAYS),
         ("input_quads", ctypes.c_int32),
         ("state_quads", ctypes.c_int32),
+        ("dense_bias", ctypes.c_float),
         ("state_step", ctypes.c_float),
         ("state_zero_point", ctypes.c_int32),
     ]
@@ -44,7 +46,7 @@ class NativeLstm:
         """Raises ValueError if `graph` is not one made by export/quantize.py, of at most 112 units with its anchors."""
         self._run = _library().sentiment_lstm
         self._run.restype = ctypes.c_int
-        self._run.argtypes = [*([ctypes.c_void_p] * 3), ctypes.c_int32, ctypes.c_void_p]
+        self._run.argtypes = [*([ctypes.c_void_p] * 3), ctypes.c_int32, *([ctypes.c_void_p] * 2)]
         weights = read_weights(graph)
         try:
             self._load(weights)
@@ -53,19 +55,22 @@ class NativeLstm:
 
     def run(self, sequences: Sequences) -> list[float]:
         """Positive probabilities (batch,) of token ids, each of at least one id."""
-        # Summed review by review: a matrix product's last digits would depend on how many there are.
-        logits = (self._states(sequences) * self._dense_weight).sum(axis=1) + self._dense_bias  # (batch,)
-        answers: list[float] = (1 / (1 + np.exp(-logits))).tolist()
-        return answers
+        logits = array("f", bytes(4 * len(sequences)))
+        self._compute(sequences, logits.buffer_info()[0], None)
+        return [(1 + tanh(logit / 2)) / 2 for logit in logits]  # the logistic function, which thus overflows nowhere
 
-    def _states(self, sequences: Sequences) -> npt.NDArray[np.float32]:
-        """The LSTM's last states (batch, 112)."""
+    def _compute(self, sequences: Sequences, logits: int, states: int | None) -> None:
+        """Writes logits (batch,) and, if they are wanted, the last states (batch, 112) to these addresses."""
         ids = b"".join(ids if isinstance(ids, array) else array("i", ids) for ids in sequences)
         ends = array("i", accumulate(map(len, sequences)))
-        states = np.empty((len(sequences), _UNITS), dtype=np.float32)
-        if self._run(ctypes.byref(self._model), ids, ends.buffer_info()[0], len(ends), states.ctypes.data):
+        if self._run(ctypes.byref(self._model), ids, ends.buffer_info()[0], len(ends), logits, states):
             raise MemoryError("no memory for a batch")
-        return states
+
+    def _state_of(self, token: int) -> npt.NDArray[np.float32]:
+        """The state (112,) behind a single token."""
+        state, logit = np.empty(_UNITS, dtype=np.float32), array("f", [0])
+        self._compute([[token]], logit.buffer_info()[0], state.ctypes.data)
+        return state
 
     def _load(self, weights: dict[str, Array]) -> None:
         embedding, w, r = weights["embedding.weight"], weights["lstm.W"][0], weights["lstm.R"][0]  # (inputs, 4 * 112)
@@ -84,12 +89,14 @@ class NativeLstm:
             "input_scale": _columns(step * weights["lstm.W_scale"][0]),
             "bias": _columns(bias.astype(np.float32)),
             "cell": _aligned(weights["lstm.anchor_c"][0, 0]),
+            "dense": _aligned(weights["dense.weight"][:, 0]),
         }
-        self._model = _Model(input_quads=inputs // _QUAD, state_quads=units // _QUAD)
-        self._dense_weight, self._dense_bias = weights["dense.weight"][:, 0], weights["dense.bias"]
+        self._model = _Model(
+            input_quads=inputs // _QUAD, state_quads=units // _QUAD, dense_bias=float(weights["dense.bias"][0])
+        )
         # The range of the states is the anchors': at first as they are given, then as they come out of a step.
         for anchors in (weights["lstm.anchor_h"][0, 0], None):
-            reached = self._states([[1]])[0] if anchors is None else anchors
+            reached = self._state_of(1) if anchors is None else anchors
             step, zero_point = _quantization(np.concatenate([reached[units:], [0]], dtype=np.float32))
             self._arrays["state_zero"] = _columns(-zero_point * r[:units].sum(axis=0, dtype=np.int32))
             self._arrays["state_scale"] = _columns(step * weights["lstm.R_scale"][0])

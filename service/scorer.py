@@ -121,8 +121,9 @@ class Scorer:
         try:
             # Most requests are of one review, and gathering costs.
             probabilities = [await entries[0].future] if len(entries) == 1 else await _gather(entries)
-        finally:
-            self._queue.discard(entries)  # does nothing to those answered
+        except BaseException:  # the caller has gone, or one failed: there is no answer in parts
+            self._queue.discard(entries)
+            raise
         pairs = zip(encodings, probabilities, strict=True)
         return [to_classification(encoding, probability, self._threshold) for encoding, probability in pairs]
 

@@ -19,7 +19,7 @@ from service.engine import Engine
 from service.errors import address_of, grpc_port_taken
 from service.http_server import HttpServer, loop_lives
 from service.inference_servicer import InferenceServicer
-from service.metrics import Metrics
+from service.metrics import NOTED, Metrics
 from service.pb import open_inference_pb2, open_inference_pb2_grpc, sentiment_pb2, sentiment_pb2_grpc
 from service.registry import Model, Registry, build_model
 from service.scorer import Limits
@@ -46,7 +46,7 @@ class Server:
         """
         self.settings = settings
         self._report = report
-        self.metrics = Metrics()
+        self.metrics = Metrics(noted=0 if report else NOTED)
         self.grpc_port = self.http_port = 0
         self._ready = False
         self._models: Sequence[Model] = ()

@@ -37,8 +37,10 @@ struct model {
     const float *state_scale;
     const float *bias;
     const float *cell;               /* (UNITS): what every review begins with */
+    const float *dense;              /* (UNITS): from the last state to a logit */
     int32_t input_quads;
     int32_t state_quads;
+    float dense_bias;
     float state_step;                /* what one integer of a quantized state stands for */
     int32_t state_zero_point;
 };
@@ -254,6 +256,15 @@ static void begin(const struct model *model, struct lane *lane, int turn, const 
     lane->review = review;
 }
 
+/* Summed review by review: a matrix product's last digits would depend on how many there are. */
+TARGET static float logit(const struct model *model, const float *state)
+{
+    __m512 sum = _mm512_setzero_ps();
+    for (int unit = 0; unit < UNITS; unit += WIDTH)
+        sum = _mm512_add_ps(sum, _mm512_mul_ps(_mm512_load_ps(state + unit), _mm512_load_ps(model->dense + unit)));
+    return _mm512_reduce_add_ps(sum) + model->dense_bias;
+}
+
 /* Whether this processor can run it. */
 int sentiment_lstm_supported(void)
 {
@@ -263,9 +274,11 @@ int sentiment_lstm_supported(void)
            __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("fma");
 }
 
-/* The last states (reviews, UNITS) of reviews whose tokens stand one after another in `ids`, each of at least one and
- * ending before `ends[review]`. Returns 0, or -1 if there is no memory. */
-int sentiment_lstm(const struct model *model, const int32_t *ids, const int32_t *ends, int32_t reviews, float *states)
+/* The logits (reviews,) of reviews whose tokens stand one after another in `ids`, each of at least one and ending before
+ * `ends[review]`; and, unless NULL is given for them, the last states (reviews, UNITS). Returns 0, or -1 if there is no
+ * memory. */
+int sentiment_lstm(const struct model *model, const int32_t *ids, const int32_t *ends, int32_t reviews, float *logits,
+                   float *states)
 {
     struct lane lanes[LANES];
     struct length *order = malloc(sizeof *order * (size_t)reviews);
@@ -290,7 +303,10 @@ int sentiment_lstm(const struct model *model, const int32_t *ids, const int32_t 
             lanes[lane].next += steps;
             if (lanes[lane].next < lanes[lane].end)
                 continue;
-            memcpy(states + (size_t)lanes[lane].review * UNITS, lanes[lane].output, sizeof lanes[lane].output);
+            const size_t review = (size_t)lanes[lane].review;
+            logits[review] = logit(model, lanes[lane].output);
+            if (states)
+                memcpy(states + review * UNITS, lanes[lane].output, sizeof lanes[lane].output);
             if (begun < reviews)
                 begin(model, &lanes[lane], turn, ids, ends, order[begun++].review);
             else
@@ -308,9 +324,10 @@ int sentiment_lstm_supported(void)
     return 0;
 }
 
-int sentiment_lstm(const void *model, const int32_t *ids, const int32_t *ends, int32_t reviews, float *states)
+int sentiment_lstm(const void *model, const int32_t *ids, const int32_t *ends, int32_t reviews, float *logits,
+                   float *states)
 {
-    (void)model, (void)ids, (void)ends, (void)reviews, (void)states;
+    (void)model, (void)ids, (void)ends, (void)reviews, (void)logits, (void)states;
     return -1;
 }
 

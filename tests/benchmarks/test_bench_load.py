@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.answers import check_answers
 from benchmarks.errors import Refused
-from benchmarks.load import closed_loop, open_loop, percentile, poisson
+from benchmarks.load import closed_loop, lone_loop, open_loop, percentile, poisson
 from benchmarks.methods import indices
 from benchmarks.processes import Usage
 
@@ -111,6 +111,18 @@ async def test_a_closed_loop_counts_what_is_answered_within_its_window() -> None
     assert 4 < len(measured) < len(load.asked)
     assert all(load.before.time <= one.ended < load.after.time for one in measured)
     assert sorted(one.number for one in load.asked) == list(range(len(load.asked)))
+
+
+def test_a_lone_caller_asks_one_thing_after_the_other() -> None:
+    def ask(number: int) -> int:
+        time.sleep(0.005)
+        return number
+
+    load = lone_loop(ask, warm_up=0.1, window=0.2, look=look)
+    assert 0.2 <= load.seconds < 5
+    assert [one.number for one in load.asked] == [one.answer for one in load.asked] == list(range(len(load.asked)))
+    assert all(before.ended <= after.sent for before, after in itertools.pairwise(load.asked))
+    assert 1 < len(load.measured()) < len(load.asked)
 
 
 async def test_a_window_stays_open_until_something_is_answered() -> None:

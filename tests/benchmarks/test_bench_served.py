@@ -20,7 +20,7 @@ from benchmarks.records import FILE_NAME, Records
 from benchmarks.reviews import choose_reviews
 from benchmarks.served import Case, measure, median_of
 from benchmarks.subject import BASELINE, OURS, Subject, start
-from benchmarks.under_load import measure_share
+from benchmarks.under_load import SHARES, measure_share, measure_under_load
 from bundle.store import Bundle
 
 BRIEF = replace(QUICK, reviews=128, warm_up=0.1, window=0.3)
@@ -47,7 +47,14 @@ def baseline(shipped: Bundle, texts: list[str]) -> Iterator[Subject]:
 
 
 @pytest.mark.parametrize(
-    "case", [Case(OURS, UNARY, 16), Case(OURS, STREAM, 64), Case(OURS, COALESCED, 64), Case(OURS, BATCH, 2)]
+    "case",
+    [
+        Case(OURS, UNARY, 1),
+        Case(OURS, UNARY, 16),
+        Case(OURS, STREAM, 64),
+        Case(OURS, COALESCED, 64),
+        Case(OURS, BATCH, 2),
+    ],
 )
 def test_our_server_answers_rightly_whichever_way_it_is_asked(ours: Subject, texts: list[str], case: Case) -> None:
     served = measure(case, ours, texts, BRIEF)
@@ -73,6 +80,23 @@ def test_an_open_loop_asks_as_often_as_it_says(ours: Subject, texts: list[str]) 
     assert 0 < under_load.p50_ms <= under_load.p99_ms
 
 
+def test_latencies_under_load_are_the_medians_of_the_rounds(
+    ours: Subject, texts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    p99 = iter([5.0, 1.0, 9.0])
+
+    def shares(share: float, rate: float, *_: object) -> UnderLoad:
+        return UnderLoad(share, rate, 10, 1, 0.5, next(p99) if share == SHARES[0] else 2.0, 0.1)
+
+    monkeypatch.setattr("benchmarks.under_load.measure_share", shares)
+    records = Records()
+    measure_under_load(ours, texts, replace(BRIEF, rounds=3), records)
+    found = records.of(UnderLoad)
+    assert [one.share for one in found] == list(SHARES)
+    assert [one.p99_ms for one in found] == [5.0, *[2.0] * (len(SHARES) - 1)]
+    assert {(one.answered, one.refused) for one in found} == {(30, 3)}
+
+
 def test_no_figures_of_a_server_that_answers_otherwise(ours: Subject, texts: list[str]) -> None:
     other = replace(ours, expected=[1 - value for value in ours.expected])
     with pytest.raises(Refused, match="answers are wrong"):
@@ -80,8 +104,9 @@ def test_no_figures_of_a_server_that_answers_otherwise(ours: Subject, texts: lis
 
 
 def test_no_figures_of_a_server_that_refuses(ours: Subject, texts: list[str]) -> None:
-    with pytest.raises(Refused, match="INVALID_ARGUMENT"):
-        measure(Case(OURS, UNARY, 1), ours, [" ", *texts[1:]], BRIEF)
+    for callers in (1, 4):
+        with pytest.raises(Refused, match="INVALID_ARGUMENT"):
+            measure(Case(OURS, UNARY, callers), ours, [" ", *texts[1:]], BRIEF)
 
 
 def test_the_median_is_of_each_figure(ours: Subject, texts: list[str]) -> None:

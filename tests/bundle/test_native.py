@@ -27,6 +27,7 @@ WORDS = ["a", "b", "br", "don't", "it's", "good", "<", ">", "'", "&", "/", ".", 
 def in_both_ways(text: str, words: list[str]) -> tuple[list[int], list[int]]:
     vocabulary = [PAD_TOKEN, UNK_TOKEN, *words]
     compiled, plain = Tokenizer(vocabulary), Tokenizer(vocabulary, native=False)
+    assert compiled.encode(text).unknown_count == plain.encode(text).unknown_count
     return compiled.encode_whole(text).tolist(), plain.encode_whole(text).tolist()
 
 
@@ -35,6 +36,7 @@ def in_both_ways(text: str, words: list[str]) -> tuple[list[int], list[int]]:
 @example("<b" + "x" * 100 + ">and one more<b" + "x" * 101 + ">")
 @example("&lt;b&gt;is no tag, <<b>b> leaves none behind")
 @example("it's 'quoted' don't' o''clock '")
+@example("Many of them, known and unknown. " * 100)
 @example("crème brûlée, “good”\u200b and ASCII\x1fagain")
 def test_the_compiled_tokenizer_gives_what_pythons_gives(text: str) -> None:
     words = dict.fromkeys([*split(text)[::2], *WORDS])  # so that half of the tokens are known

@@ -192,7 +192,7 @@ def test_a_worker_process_that_is_killed_ends_the_run_and_loses_nothing(
         yield from parts
 
     output = tmp_path / "out.csv"
-    with pytest.raises(JobError, match="^a worker process was ended, perhaps for want of memory; give the same"):
+    with pytest.raises(JobError, match=r"^a worker process was ended, perhaps for want of memory; give the same"):
         run(job(reviews, output), loses_a_worker)
     assert (tmp_path / "out.csv.parts" / "000000.csv").exists()
     assert not output.exists()
