@@ -1,6 +1,7 @@
 """What the service must reach, and what it aims for."""
 
 from collections.abc import Iterator
+from math import inf
 from statistics import median
 from typing import NamedTuple
 
@@ -57,7 +58,7 @@ def _served(records: Records) -> Iterator[Bound]:
 
 
 def _others(records: Records) -> Iterator[Bound]:
-    loads = [one.p99_ms for one in records.of(UnderLoad) if one.share == 0.70 and not one.refused]
+    loads = [inf if one.refused else one.p99_ms for one in records.of(UnderLoad) if one.share == 0.70]
     peaks = [one.peak_mb for one in records.of(Served) if one.server == OURS]
     starts = [median(one.seconds) for one in records.of(Start)]
     cpu = {one.workers: one.cpu_us for one in records.of(Scaled) if one.round == 0}

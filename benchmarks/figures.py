@@ -67,8 +67,9 @@ class Served:
 class UnderLoad:
     """Our server under an open loop; latencies count from when a request was due."""
 
-    share: float  # of capacity
+    share: float  # of capacity, which is what was answered where share is 1
     rate: float
+    answered_per_second: float
     answered: int
     refused: int  # for want of room
     p50_ms: float

@@ -53,11 +53,11 @@ def throughput(records: Records, axes: Axes) -> None:
 
 def latency(records: Records, axes: Axes) -> None:
     """Latency, from when a request was due, against the load."""
-    loads = records.of(UnderLoad)
+    loads = [one for one in records.of(UnderLoad) if one.share < 1]
     shares = [one.share for one in loads]
     axes.plot(shares, [one.p50_ms for one in loads], color=_BLUE, marker="o", label="p50")
     axes.plot(shares, [one.p99_ms for one in loads], color=_ORANGE, marker="o", label="p99")
-    axes.set(xlabel="load, as a share of what 64 callers get", ylabel="latency, ms", ylim=(0, None), xlim=(0, 1))
+    axes.set(xlabel="load, as a share of capacity", ylabel="latency, ms", ylim=(0, None), xlim=(0, 1))
     axes.xaxis.set_major_formatter(PercentFormatter(1.0))
     axes.legend(frameon=False, loc="upper left")
 

@@ -18,6 +18,10 @@ from benchmarks.records import FILE_NAME, Records
 
 CORE_HOUR_PRICE = 0.04  # US dollars; an assumption: about what a core of a shared machine rents for
 
+_CAPACITY = """\
+Requests come one by one, at random. 100% is capacity: what is answered when as many are asked a second as 64 callers
+get answered, who ask in bursts, which costs less. Latencies count from when a request was due; each figure is the
+median of the rounds, each of which measured its own capacity."""
 _PARTS = """\
 CPU microseconds a review, by thread; tokenizing is part of the event loop. Ours is what its histogram says, in time and
 not in CPU; the baseline's tokenizer is timed in the client's process."""
@@ -70,6 +74,7 @@ def _of_serving(records: Records, links: dict[str, str], core_hour_price: float)
 def _of_load(records: Records, links: dict[str, str]) -> Iterator[str]:
     if records.of(UnderLoad):
         yield "## Latency against load"
+        yield _CAPACITY
         yield tables.under_load(records)
         yield links[plots.LATENCY]
     for start in records.of(Start):

@@ -46,6 +46,7 @@ def under_load(records: Records) -> str:
         (
             f"{one.share:.0%}",
             f"{one.rate:,.0f}",
+            f"{one.answered_per_second:,.0f}",
             f"{one.p50_ms:.2f}",
             f"{one.p99_ms:.2f}",
             f"{one.sent_late_p99_ms:.2f}",
@@ -53,7 +54,7 @@ def under_load(records: Records) -> str:
         )
         for one in records.of(UnderLoad)
     )
-    return table("load | reviews a second | p50 ms | p99 ms | sent late, p99 ms | refused", rows)
+    return table("load | asked a second | answered a second | p50 ms | p99 ms | sent late, p99 ms | refused", rows)
 
 
 def scaling(records: Records) -> str:

@@ -80,11 +80,13 @@ def test_only_medians_count_and_only_our_memory() -> None:
 
 
 def test_load_start_and_workers() -> None:
-    load = UnderLoad(0.70, 1_000.0, 900, 0, 3.0, 15.1, 0.1)
+    load = UnderLoad(0.70, 1_000.0, 990.0, 900, 0, 3.0, 15.1, 0.1)
     scaled = (Scaled(1, 0, 1_000.0, 900.0), Scaled(2, 0, 1_699.0, 1_059.0))
     found = judged(records_of(load, Start([0.9, 2.5, 1.9], 90.0), *scaled))
     assert found["open loop at 70% of capacity: p99 ms"] is False
     assert found["start to ready, s"] is True
+    refusing = judged(records_of(replace(load, p99_ms=5.0, refused=1)))
+    assert refusing["open loop at 70% of capacity: p99 ms"] is False
     assert found["two workers: times one, by CPU a review"] is False
 
 
@@ -106,7 +108,7 @@ def test_the_report_has_every_part_that_was_measured(tmp_path: Path, price: floa
     path = tmp_path / FILE_NAME
     records = Records(path)
     cells = [EngineCell("int8", "native", batch, length, 100.0) for batch in (1, 64) for length in (50, 500, None)]
-    load = UnderLoad(0.70, 1_000.0, 900, 0, 3.0, 5.0, 0.1)
+    load = UnderLoad(0.70, 1_000.0, 990.0, 900, 0, 3.0, 5.0, 0.1)
     for record in (CONDITIONS, Note("Something was left out."), BASELINE, UNARY, load, Start([0.9], 90.0), *cells):
         records.add(record)
     report.write(Records.read(path), tmp_path / "performance.md", tmp_path / "performance", price)

@@ -77,24 +77,31 @@ def test_an_open_loop_asks_as_often_as_it_says(ours: Subject, texts: list[str]) 
     under_load = measure_share(0.5, 100.0, ours, texts, BRIEF)
     assert isinstance(under_load, UnderLoad)
     assert 5 < under_load.answered < 80
+    assert under_load.answered_per_second == pytest.approx(100, rel=0.6)
     assert 0 < under_load.p50_ms <= under_load.p99_ms
 
 
-def test_latencies_under_load_are_the_medians_of_the_rounds(
+def test_every_round_measures_shares_of_its_own_capacity(
     ours: Subject, texts: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    p99 = iter([5.0, 1.0, 9.0])
+    callers, p99 = iter([1_000.0, 2_000.0, 3_000.0]), iter([5.0, 1.0, 9.0])
+    asked: list[tuple[float, float]] = []
+    served = measure(Case(OURS, UNARY, 4), ours, texts, BRIEF)
 
-    def shares(share: float, rate: float, *_: object) -> UnderLoad:
-        return UnderLoad(share, rate, 10, 1, 0.5, next(p99) if share == SHARES[0] else 2.0, 0.1)
+    def share_of(share: float, rate: float, *_: object) -> UnderLoad:
+        asked.append((share, rate))
+        return UnderLoad(share, rate, rate / 2, 10, 1, 0.5, next(p99) if share == 0.7 else 2.0, 0.1)
 
-    monkeypatch.setattr("benchmarks.under_load.measure_share", shares)
+    monkeypatch.setattr("benchmarks.under_load.measure", lambda *_: replace(served, per_second=next(callers)))
+    monkeypatch.setattr("benchmarks.under_load.measure_share", share_of)
     records = Records()
     measure_under_load(ours, texts, replace(BRIEF, rounds=3), records)
-    found = records.of(UnderLoad)
-    assert [one.share for one in found] == list(SHARES)
-    assert [one.p99_ms for one in found] == [5.0, *[2.0] * (len(SHARES) - 1)]
-    assert {(one.answered, one.refused) for one in found} == {(30, 3)}
+    assert [rate for share, rate in asked if share == 1.0] == [1_000, 2_000, 3_000]
+    assert [rate for share, rate in asked if share == 0.5] == [250, 500, 750]
+    found = {one.share: one for one in records.of(UnderLoad)}
+    assert list(found) == [1.0, *SHARES]
+    assert (found[1.0].rate, found[1.0].answered_per_second) == (2_000, 1_000)
+    assert (found[0.7].p99_ms, found[0.7].answered, found[0.7].refused) == (5, 30, 3)
 
 
 def test_no_figures_of_a_server_that_answers_otherwise(ours: Subject, texts: list[str]) -> None:
