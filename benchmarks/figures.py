@@ -67,7 +67,7 @@ class Served:
 class UnderLoad:
     """Our server under an open loop; latencies count from when a request was due."""
 
-    share: float  # of capacity, which is what was answered where share is 1
+    share: float  # of capacity: what was answered at a share of 1
     rate: float
     answered_per_second: float
     answered: int

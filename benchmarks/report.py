@@ -19,9 +19,9 @@ from benchmarks.records import FILE_NAME, Records
 CORE_HOUR_PRICE = 0.04  # US dollars; an assumption: about what a core of a shared machine rents for
 
 _CAPACITY = """\
-Requests come one by one, at random. 100% is capacity: what is answered when as many are asked a second as 64 callers
-get answered, who ask in bursts, which costs less. Latencies count from when a request was due; each figure is the
-median of the rounds, each of which measured its own capacity."""
+Requests come one by one, at random. 100% is capacity: the most that was answered of two loads, 75% and 85% of what 64
+callers reach; they ask in bursts, which costs less. Latencies count from when a request was due. Each figure is the
+median of the rounds, each of which looked for its own capacity."""
 _PARTS = """\
 CPU microseconds a review, by thread; tokenizing is part of the event loop. Ours is what its histogram says, in time and
 not in CPU; the baseline's tokenizer is timed in the client's process."""

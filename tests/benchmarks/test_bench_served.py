@@ -90,17 +90,18 @@ def test_every_round_measures_shares_of_its_own_capacity(
 
     def share_of(share: float, rate: float, *_: object) -> UnderLoad:
         asked.append((share, rate))
-        return UnderLoad(share, rate, rate / 2, 10, 1, 0.5, next(p99) if share == 0.7 else 2.0, 0.1)
+        answered = min(rate, 800 + rate / 4)
+        return UnderLoad(share, rate, answered, 10, 1, 0.5, next(p99) if share == 0.7 else 2.0, 0.1)
 
     monkeypatch.setattr("benchmarks.under_load.measure", lambda *_: replace(served, per_second=next(callers)))
     monkeypatch.setattr("benchmarks.under_load.measure_share", share_of)
     records = Records()
     measure_under_load(ours, texts, replace(BRIEF, rounds=3), records)
-    assert [rate for share, rate in asked if share == 1.0] == [1_000, 2_000, 3_000]
-    assert [rate for share, rate in asked if share == 0.5] == [250, 500, 750]
+    assert [rate for share, rate in asked if share == 1.0] == [750, 850, 1_500, 1_700, 2_250, 2_550]
+    assert [rate for share, rate in asked if share == 0.5] == [0.5 * 850, 0.5 * 1_225, 0.5 * 1_437.5]
     found = {one.share: one for one in records.of(UnderLoad)}
     assert list(found) == [1.0, *SHARES]
-    assert (found[1.0].rate, found[1.0].answered_per_second) == (2_000, 1_000)
+    assert (found[1.0].rate, found[1.0].answered_per_second) == (1_700, 1_225)
     assert (found[0.7].p99_ms, found[0.7].answered, found[0.7].refused) == (5, 30, 3)
 
 
