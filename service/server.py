@@ -17,6 +17,7 @@ from service.calls import Calls
 from service.config import Settings
 from service.engine import Engine
 from service.errors import address_of, grpc_port_taken
+from service.event_loop import interrupt_others
 from service.http_server import HttpServer, loop_lives
 from service.inference_servicer import InferenceServicer
 from service.metrics import NOTED, Metrics
@@ -214,6 +215,7 @@ async def serve(server: Server, stopping: asyncio.Event) -> int:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_GARBAGE)
+    interrupt_others()
     signalled = asyncio.create_task(stopping.wait())
     await asyncio.wait([signalled, server.batching], return_when=asyncio.FIRST_COMPLETED)
     if server.batching.done():  # it never ends by itself: a fault of ours, and nothing would be answered any more
