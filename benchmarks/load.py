@@ -103,7 +103,7 @@ def lone_loop(ask: Callable[[int], Any], warm_up: float, window: float, look: Ca
             raise Refused(f"request {number} ended with an error: {error}") from error
         ended = time.perf_counter()
         asked.append(Asked(number, sent, sent, ended, answer))
-        if ended - begun >= (warm_up + window if usages else warm_up):
+        if ended >= (usages[0].time + window if usages else begun + warm_up):
             usages.append(look())
         if len(usages) == 2:
             break
