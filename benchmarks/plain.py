@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import onnxruntime
 
-from bundle.manifest import Precision
+from bundle.manifest import EXACT_INTEGERS, Precision
 from bundle.padding import Sequences, pad
 from bundle.store import VOCABULARY, Bundle
 from bundle.tokenizer import Tokenizer
@@ -27,6 +27,7 @@ class PlainModel:
         self._input, self._output = bundle.manifest.input.name, bundle.manifest.output.name
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.add_session_config_entry(*EXACT_INTEGERS)
         path = bundle.graph(precision).path
         self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 

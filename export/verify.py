@@ -10,7 +10,7 @@ import numpy.typing as npt
 import onnxruntime
 from tqdm import tqdm
 
-from bundle.manifest import Precision
+from bundle.manifest import EXACT_INTEGERS, Precision
 from bundle.padding import Sequences, pad
 from bundle.store import GoldenAnswer
 from bundle.tokenizer import Tokenizer
@@ -74,6 +74,7 @@ class OnnxModel:
     def __init__(self, path: Path, tokenizer: Tokenizer) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
+        options.add_session_config_entry(*EXACT_INTEGERS)
         self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         self._tokenizer = tokenizer
 

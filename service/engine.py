@@ -5,7 +5,7 @@ from typing import Literal
 
 import onnxruntime
 
-from bundle.manifest import BundleError, Provider, TensorSpec
+from bundle.manifest import EXACT_INTEGERS, BundleError, Provider, TensorSpec
 from bundle.padding import Sequences, pad
 from bundle.store import Bundle, Graph
 from service.errors import KernelError, ProviderError
@@ -136,6 +136,7 @@ def _open(graph: Graph, provider: Provider) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1  # more slow an LSTM of this size down
     options.log_severity_level = _ERRORS_ONLY
+    options.add_session_config_entry(*EXACT_INTEGERS)
     cuda = (_CUDA, {"use_tf32": "0"})  # TF32 would cost the golden answers their last digits
     providers = [cuda, _CPU] if provider == "cuda" else [_CPU]
     try:

@@ -34,20 +34,27 @@ def _in_processes(spec: Spec, workers: int, parts: Iterator[list[str]]) -> Gener
     pool = ProcessPoolExecutor(workers, spawn, _begin_worker)
     waiting = deque[Future[list[Outcome]]]()
     try:
-        waiting.extend(pool.submit(classify, spec, texts) for texts in islice(parts, _PARTS_AHEAD * workers))
+        waiting.extend(_submit(pool, spec, texts) for texts in islice(parts, _PARTS_AHEAD * workers))
         while waiting:
             outcomes = waiting.popleft().result()
-            waiting.extend(pool.submit(classify, spec, texts) for texts in islice(parts, 1))
+            waiting.extend(_submit(pool, spec, texts) for texts in islice(parts, 1))
             yield outcomes
     except BrokenProcessPool as error:
         _end_workers()  # the pool forgets one that it was just starting, and would wait for it for ever
-        reason = "a worker process was ended, perhaps for want of memory"
+        reason = "a worker process was ended or could not be started, perhaps for want of memory"
         raise JobError(f"{reason}; give the same command again to go on, with fewer --workers") from error
     except BaseException:  # the job has failed or is interrupted: nobody waits for what is under way
         _end_workers()
         raise
     finally:
         pool.shutdown()
+
+
+def _submit(pool: ProcessPoolExecutor, spec: Spec, texts: list[str]) -> Future[list[Outcome]]:
+    try:
+        return pool.submit(classify, spec, texts)
+    except (OSError, ValueError) as error:  # no process to be had, or a broken pool closed its pipes while starting one
+        raise BrokenProcessPool from error
 
 
 def _end_workers() -> None:

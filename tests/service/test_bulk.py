@@ -4,6 +4,7 @@ import csv
 import json
 import multiprocessing
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -192,12 +193,28 @@ def test_a_worker_process_that_is_killed_ends_the_run_and_loses_nothing(
         yield from parts
 
     output = tmp_path / "out.csv"
-    with pytest.raises(JobError, match=r"^a worker process was ended, perhaps for want of memory; give the same"):
+    with pytest.raises(JobError, match=r"^a worker process was ended or could not be started, .*; give the same"):
         run(job(reviews, output), loses_a_worker)
     assert (tmp_path / "out.csv.parts" / "000000.csv").exists()
     assert not output.exists()
     run(job(reviews, output), partial(classify_locally, spec, 2))
     assert [row[0] for row in answered(output)] == [str(number) for number in range(ROWS)]
+
+
+def test_a_worker_process_that_cannot_be_started_ends_the_run(spec: Spec) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    def leaves_no_file_to_open() -> Iterator[list[str]]:
+        yield ["The first process is there once this is submitted."]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))
+        yield ["The second would need pipes."]
+
+    try:
+        with pytest.raises(JobError, match=r"^a worker process was ended or could not be started, .*; give the same"):
+            list(classify_locally(spec, 2, leaves_no_file_to_open()))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert not multiprocessing.active_children()
 
 
 def test_parts_of_another_run_are_not_mixed_in(reviews: Path, spec: Spec, tmp_path: Path) -> None:
