@@ -13,6 +13,7 @@ from statistics import fmean
 from benchmarks.errors import Refused
 from benchmarks.figures import Conditions
 from service.client import ModelInfo
+from service.native_lstm import best_instruction_set
 
 _PACKAGES = ("grpcio", "numpy", "onnxruntime", "onnxruntime-gpu", "protobuf", "prometheus-client", "torch")
 _ROOT = Path(__file__).parent.parent
@@ -34,7 +35,7 @@ def describe(*, model: ModelInfo, reviews: str, lengths: Collection[int], cores:
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         cpu=names[0] if names else platform.machine(),
         cores=cores,
-        vnni="avx512_vnni" in processor,
+        instructions=native.name if (native := best_instruction_set()) else "none",
         kernel=platform.release(),
         python=platform.python_version(),
         packages=_versions(),

@@ -10,7 +10,7 @@ class Conditions:
     date: str
     cpu: str
     cores: int
-    vnni: bool  # whether the processor has AVX-512 VNNI, which the native kernel asks for
+    instructions: str  # of the native kernel
     kernel: str
     python: str
     packages: dict[str, str]

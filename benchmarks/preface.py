@@ -41,13 +41,13 @@ def preface(conditions: Conditions) -> Iterator[str]:
 def _about(one: Conditions) -> str:
     packages = ", ".join(f"{name} {version}" for name, version in one.packages.items())
     state = " and changes to it" if one.changed else ""
-    vnni = "with" if one.vnni else "without"
     return "\n".join(
         (
             f"- This run: {one.date}, commit {one.commit}{state}.",
             f"- {one.model} in {one.precision} on {one.device}.",
             f"- {one.reviews}, {one.mean_tokens:.0f} tokens in the mean.",
-            f"- {one.cores} cores of {one.cpu} {vnni} AVX-512 VNNI, Linux {one.kernel}, Python {one.python}.",
+            f"- {one.cores} cores of {one.cpu}, Linux {one.kernel}, Python {one.python}; the native kernel's"
+            f" instructions: {one.instructions}.",
             f"- {packages}.",
         )
     )

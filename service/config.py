@@ -52,7 +52,7 @@ class Settings:
         "auto", "number format of the model; auto takes the one that its bundle names for where it runs"
     )
     kernel: Literal["auto", "native", "onnxruntime"] = _setting(
-        "auto", "what runs the int8 model on a CPU; native is compiled, has the same answers, and is twice as fast"
+        "auto", "what runs the int8 model on a CPU; native is compiled, has the same answers, and is faster"
     )
     max_batch_size: int = _setting(
         0, "most reviews run together; 0 takes what is fastest, measured at the start", least=0

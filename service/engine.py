@@ -9,7 +9,7 @@ from bundle.manifest import EXACT_INTEGERS, BundleError, Provider, TensorSpec
 from bundle.padding import Sequences, pad
 from bundle.store import Bundle, Graph
 from service.errors import KernelError, ProviderError
-from service.native_lstm import NativeLstm, is_supported
+from service.native_lstm import NativeLstm, best_instruction_set
 
 logger = logging.getLogger(__name__)
 
@@ -71,17 +71,18 @@ class Engine:
     def _open_native(self, choice: KernelChoice) -> NativeLstm | None:
         """The native LSTM, where it can stand in for the session."""
         fits = self.provider == "cpu" and self.graph.variant.precision == "int8" and self.pad_to is None
-        if choice == "onnxruntime" or (choice == "auto" and not (fits and is_supported())):
+        instructions = best_instruction_set()
+        if choice == "onnxruntime" or (choice == "auto" and not (fits and instructions)):
             return None
         if not fits:
             raise KernelError("kernel native: it runs the int8 graph on the CPU, without padding; use auto")
-        if not is_supported():
+        if not instructions:
             raise KernelError(
-                "kernel native: it needs a C compiler when the package is installed, and a processor with "
+                "kernel native: it needs a C compiler when the package is installed, and a processor with AVX2 or "
                 "AVX-512 VNNI; use auto or onnxruntime"
             )
         try:
-            native = NativeLstm(self.graph.path)
+            native = NativeLstm(self.graph.path, instructions)
             self.graph.check_golden(native.run([answer.input_ids for answer in self.graph.golden]))
             return native
         except (ValueError, BundleError) as error:

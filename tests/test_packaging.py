@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from service.client import SentimentClient
-from service.native_lstm import is_supported
+from service.native_lstm import best_instruction_set
 from tests.service.running import SERVE, serving
 
 ROOT = Path(__file__).parent.parent
@@ -77,7 +77,7 @@ def test_the_source_distribution_holds_what_is_to_be_compiled_and_nothing_compil
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     native = {name for name in names if name.startswith("bundle/native/") and not name.endswith(".py")}
-    assert native == {str(path.relative_to(ROOT)) for path in (ROOT / "bundle" / "native").glob("*.c")} != set()
+    assert native == {str(path.relative_to(ROOT)) for path in (ROOT / "bundle" / "native").glob("*.[ch]")} != set()
     assert "hatch_build.py" in names
 
 
@@ -112,7 +112,7 @@ def test_an_installed_wheel_serves_its_own_model(wheel: Path, tmp_path: Path, mo
             env=os.environ,
         )
         with SentimentClient(server.target) as client:
-            assert client.model().kernel == ("native" if is_supported() else "onnxruntime")
+            assert client.model().kernel == ("native" if best_instruction_set() else "onnxruntime")
     assert json.loads(done.stdout)["sentiment"] == "positive"
 
 

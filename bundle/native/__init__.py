@@ -1,4 +1,4 @@
-"""Two inner loops in C: tokenizing ASCII texts, and the int8 LSTM on processors with AVX-512 VNNI.
+"""Two inner loops in C: tokenizing ASCII texts, and the int8 LSTM on processors with AVX-512 VNNI or AVX2.
 
 Both give exactly what the code gives that they stand in for, Python's and onnxruntime's, and both are optional: they
 are compiled when the package is installed where there is a C compiler (see hatch_build.py), and nothing but speed is

@@ -7,9 +7,11 @@ import service.engine
 from bundle.store import Bundle
 from service.engine import Engine
 from service.errors import KernelError
-from service.native_lstm import NativeLstm, is_supported
+from service.native_lstm import INSTRUCTION_SETS, InstructionSet, NativeLstm, best_instruction_set
 
-needs_native = pytest.mark.skipif(not is_supported(), reason="needs a C compiler and a processor with AVX-512 VNNI")
+needs_native = pytest.mark.skipif(
+    not best_instruction_set(), reason="needs a C compiler and a processor with AVX2 or AVX-512 VNNI"
+)
 
 # More reviews than lanes, and ends at every turn.
 SEQUENCES = st.lists(st.lists(st.integers(1, 29_999), min_size=1, max_size=60), min_size=1, max_size=20)
@@ -20,36 +22,37 @@ def standard(shipped: Bundle) -> Engine:
     return Engine(shipped, "cpu", kernel="onnxruntime")
 
 
-@pytest.fixture(scope="module")
-def native(shipped: Bundle) -> Engine:
-    return Engine(shipped, "cpu", kernel="native")
+@pytest.fixture(scope="module", params=INSTRUCTION_SETS, ids=lambda instructions: instructions.name)
+def native(shipped: Bundle, request: pytest.FixtureRequest) -> NativeLstm:
+    instructions: InstructionSet = request.param
+    if not instructions.is_supported():
+        pytest.skip(f"needs a C compiler and a processor with {instructions.name}")
+    return NativeLstm(shipped.graph("int8").path, instructions)
 
 
-@needs_native
 @settings(max_examples=50, deadline=None)
 @given(sequences=SEQUENCES)
 def test_it_gives_what_the_standard_operator_gives(
-    native: Engine, standard: Engine, sequences: list[list[int]]
+    native: NativeLstm, standard: Engine, sequences: list[list[int]]
 ) -> None:
     assert native.run(sequences) == pytest.approx(standard.run(sequences), abs=1e-6)
 
 
-@needs_native
-def test_it_agrees_over_the_longest_reviews(native: Engine, standard: Engine) -> None:
+def test_it_agrees_over_the_longest_reviews(native: NativeLstm, standard: Engine) -> None:
     rng = np.random.default_rng(1)
     sequences = [rng.integers(1, 30_000, length).tolist() for length in (500, 1, 499, 250, 500, 3, 77, 400)]
     assert native.run(sequences) == pytest.approx(standard.run(sequences), abs=1e-6)
 
 
-@needs_native
 @settings(max_examples=20, deadline=None)
 @given(sequences=SEQUENCES)
-def test_company_changes_nothing_at_all(native: Engine, sequences: list[list[int]]) -> None:
+def test_company_changes_nothing_at_all(native: NativeLstm, sequences: list[list[int]]) -> None:
     assert native.run(sequences) == [native.run([ids])[0] for ids in sequences]
 
 
 @needs_native
-def test_it_is_chosen_where_it_fits(shipped: Bundle, native: Engine, standard: Engine) -> None:
+def test_it_is_chosen_where_it_fits(shipped: Bundle, standard: Engine) -> None:
+    native = Engine(shipped, "cpu", kernel="native")
     assert (native.kernel, native.ragged) == ("native", True)
     assert (standard.kernel, standard.ragged) == ("onnxruntime", False)
     assert Engine(shipped, "cpu").kernel == "native"
@@ -63,7 +66,7 @@ def test_it_is_refused_where_it_does_not_fit(shipped: Bundle) -> None:
 
 
 def test_onnxruntime_runs_where_it_is_not_supported(shipped: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service.engine, "is_supported", lambda: False)
+    monkeypatch.setattr(service.engine, "best_instruction_set", lambda: None)
     assert Engine(shipped, "cpu").kernel == "onnxruntime"
     with pytest.raises(KernelError, match="needs a C compiler when the package is installed, and a processor with"):
         Engine(shipped, "cpu", kernel="native")
@@ -71,8 +74,10 @@ def test_onnxruntime_runs_where_it_is_not_supported(shipped: Bundle, monkeypatch
 
 @needs_native
 def test_a_graph_that_it_does_not_know_is_refused(shipped: Bundle) -> None:
+    instructions = best_instruction_set()
+    assert instructions
     with pytest.raises(ValueError, match=r"model\.onnx has no 'lstm\.W_scale'|an LSTM of"):
-        NativeLstm(shipped.graph("fp32").path)
+        NativeLstm(shipped.graph("fp32").path, instructions)
 
 
 @needs_native
