@@ -7,7 +7,6 @@ Changing what a text turns into means raising `TOKENIZER_VERSION`: a bundle refu
 """
 
 import html
-import itertools
 import re
 import unicodedata
 from array import array
@@ -26,6 +25,9 @@ UNK_TOKEN = "<unk>"
 # Markup in reviews is line breaks, and now and then <i> or <b>. A lone "<" (as in "<3") is kept.
 _TAG = re.compile(r"</?[a-z][^<>]{0,100}>", re.IGNORECASE)
 
+# Of a run of what is not white, the part from its first character beyond ASCII.
+_BEYOND_ASCII = re.compile(r"[^\x00-\x7f]\S*")
+
 # A word with an inner apostrophe ("don't", "film's"), or one sign of punctuation.
 _TOKEN = re.compile(r"\w+(?:'\w+)?|\S")
 
@@ -36,7 +38,6 @@ _FOLDED = {
     **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-"),
     **dict.fromkeys("\u00ad\u200b\u200c\u200d\u2060\ufeff\ufe0e\ufe0f", ""),
 }
-_FOLDING = re.compile(f"[{''.join(_FOLDED)}]")  # looks for them faster than str.translate
 # Of the tokens that stay when a text is too long, the share that are its first; the others are its last.
 _HEAD = {"right": 1.0, "left": 0.0, "middle": 0.25}
 
@@ -76,10 +77,17 @@ def normalise(text: str) -> str:
     if "<" in text:
         text = _TAG.sub(" ", text)
     if not text.isascii():
-        text = _FOLDING.sub(lambda found: _FOLDED[found[0]], unicodedata.normalize("NFKC", text))
+        text = _fold(unicodedata.normalize("NFKC", text))
     if "_" in text:  # marks emphasis, as in "_never_"; the pattern would take it for a letter
         text = text.replace("_", " ")
     return text.lower()
+
+
+def _fold(text: str) -> str:
+    for character, folded in _FOLDED.items():  # faster than str.translate: few texts have one of them
+        if character in text:
+            text = text.replace(character, folded)
+    return text
 
 
 def split(text: str) -> list[str]:
@@ -123,11 +131,17 @@ class Tokenizer:
             return self._look_up(split(text))
         if text.isascii() and "&" not in text:
             return self._native.encode(text)
-        input_ids = array("i")
-        for is_ascii, words in itertools.groupby(normalise(text).split(), str.isascii):  # no token holds a space
-            run = " ".join(words)
-            input_ids += self._native.encode(run, markup=False) if is_ascii else self._look_up(_TOKEN.findall(run))
-        return input_ids
+        return self._encode_parts(self._native, normalise(text))
+
+    def _encode_parts(self, native: NativeVocabulary, text: str) -> "array[int]":
+        """What is beyond ASCII by Python, and what lies between by the compiled loop; no token holds a space."""
+        input_ids, done = array("i"), 0
+        for found in _BEYOND_ASCII.finditer(text):
+            start = max(done, text.rfind(" ", done, found.start()) + 1)
+            input_ids += native.encode(text[done:start], markup=False)
+            input_ids += self._look_up(_TOKEN.findall(text[start : found.end()]))
+            done = found.end()
+        return input_ids + native.encode(text[done:], markup=False)
 
     def _look_up(self, tokens: list[str]) -> "array[int]":
         look_up, unk_id = self._ids.get, self.config.unk_id
