@@ -10,6 +10,9 @@ from benchmarks.opening import BATCH, COALESCED, STREAM, UNARY
 from benchmarks.records import Records
 from benchmarks.subject import BASELINE, OURS
 
+# CPU us a review of the baseline at 64 in flight, on the machine for which bounds in us and ms were set.
+_BASELINE_US = 953
+
 
 class Bound(NamedTuple):
     """One figure; `measured` is None where its part did not run."""
@@ -27,6 +30,15 @@ def judge(records: Records) -> list[Judged]:
         Judged(bound.what, bound.required, bound.aim, bound.at_least, bound.measured, _keeps(bound))
         for bound in (*_served(records), *_others(records))
     ]
+
+
+def on_this_machine(records: Records) -> str | None:
+    """How far the bounds that are times can be held against this machine; None if that was not measured."""
+    baseline = records.served(BASELINE, UNARY, 64)
+    if baseline is None:
+        return None
+    times = f"{baseline.cpu_us:,.0f}, {baseline.cpu_us / _BASELINE_US:.2f} times as much"
+    return f"Times are for a machine where the baseline takes {_BASELINE_US} us of CPU a review. Here it took {times}."
 
 
 def ratio(records: Records, served: Served | None) -> float | None:

@@ -40,9 +40,9 @@ def _sections(records: Records, links: dict[str, str], core_hour_price: float) -
     yield "# Performance"
     yield from preface(conditions)
     yield from (note.text for note in records.of(Note))
-    if judged := records.of(Judged):
+    if records.of(Judged):
         yield "## Required and reached"
-        yield tables.bounds(judged)
+        yield tables.bounds(records)
     yield from _of_serving(records, links, core_hour_price)
     yield from _of_load(records, links)
     yield from _of_engine(records, links)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from benchmarks.bounds import ratio
+from benchmarks.bounds import on_this_machine, ratio
 from benchmarks.figures import EngineCell, Judged, Scaled, Served, UnderLoad
 from benchmarks.opening import EMPTY
 from benchmarks.records import Records
@@ -18,9 +18,10 @@ def table(header: str, rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {line.strip()} |" for line in lines)
 
 
-def bounds(judged: Sequence[Judged]) -> str:
-    """Required, aim, measured, ok."""
-    return table("figure | required | aim | measured | ok", map(_bound_row, judged))
+def bounds(records: Records) -> str:
+    """Required, aim, measured, ok; and what to think of times on this machine."""
+    rows = table("figure | required | aim | measured | ok", map(_bound_row, records.of(Judged)))
+    return "\n\n".join(filter(None, (rows, on_this_machine(records))))
 
 
 def served(records: Records) -> str:

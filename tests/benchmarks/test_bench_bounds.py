@@ -92,9 +92,12 @@ def test_load_start_and_workers() -> None:
 
 def test_the_table_shows_what_is_missed() -> None:
     records = records_of(BASELINE, replace(UNARY, cpu_us=500.0))
-    rows = tables.bounds(bounds.judge(records)).splitlines()
+    for one in bounds.judge(records):
+        records.add(one)
+    rows = tables.bounds(records).splitlines()
     assert "| unary, 64 in flight: CPU us a review | at most 400 | 290 | 500 | **no** |" in rows
     assert "| start to ready, s | at most 2 | 1 | not measured | - |" in rows
+    assert rows[-1].endswith("Here it took 1,000, 1.05 times as much.")
 
 
 @pytest.mark.parametrize(("rate", "quiet"), [(1_000.0, True), (950.0, True), (800.0, False)])
