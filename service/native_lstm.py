@@ -28,13 +28,12 @@ _ARRAYS = (
 
 @dataclass(frozen=True)
 class InstructionSet:
-    """How lstm.h is compiled for some processors: its constants there, and the types of `element` and of weights."""
+    """How lstm.h is compiled for some processors: its constants there, and the type of `element`."""
 
     name: str
     width: int
     products: int
     element: type[np.integer]
-    weight: type[np.integer]
 
     def is_supported(self) -> bool:
         """Whether it was compiled, and this processor can run it."""
@@ -43,8 +42,8 @@ class InstructionSet:
 
 
 INSTRUCTION_SETS = (  # the fastest first
-    InstructionSet("avx512", 16, 4, np.uint8, np.int8),  # with VNNI
-    InstructionSet("avx2", 8, 2, np.int16, np.int16),
+    InstructionSet("avx512", 16, 4, np.uint8),  # with VNNI
+    InstructionSet("avx2", 8, 2, np.int16),
 )
 
 
@@ -114,8 +113,8 @@ class NativeLstm:
         bias = weights["lstm.B"][0].reshape(2, -1).sum(axis=0)
         self._arrays = {
             "embedding": _aligned(quantized.astype(instructions.element)),
-            "input_weights": _by_block(w[:inputs].astype(instructions.weight), width, products),
-            "state_weights": _by_block(r[:units].astype(instructions.weight), width, products),
+            "input_weights": _by_block(w[:inputs], width, products),
+            "state_weights": _by_block(r[:units], width, products),
             "input_zero": _columns(-zero_point * w[:inputs].sum(axis=0, dtype=np.int32), width),
             "input_scale": _columns(step * weights["lstm.W_scale"][0], width),
             "bias": _columns(bias.astype(np.float32), width),
@@ -148,7 +147,7 @@ def _quantization(values: Array) -> tuple[np.float32, int]:
 
 
 def _by_block(weights: Array, width: int, products: int) -> Array:
-    """Weights (inputs, 4 * 112) as (blocks, inputs / products, gates, width, products)."""
+    """int8 weights (inputs, 4 * 112) as (blocks, inputs / products, gates, width, products)."""
     return _aligned(weights.reshape(-1, products, _GATES, _UNITS // width, width).transpose(3, 0, 2, 4, 1))
 
 

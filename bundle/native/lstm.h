@@ -13,10 +13,11 @@
  *   NAME(suffix)         of what it exports
  *   OP(name)             an intrinsic of that width, such as add_ps
  *   WIDTH                how many floats, or sums of integers, a register has
- *   TILE                 of how many gates the sums of all LANES fit into the registers: 4 or 2
+ *   FULL                 for how many lanes the sums of all gates fit into the registers; for more, those of two do
  *   PRODUCTS             how many products one instruction sums
  *   element              the type of one quantized input or state: PRODUCTS of them have 4 bytes
  *   floats, ints         registers
+ *   packed, unpacked(w)  a register of weights as it lies in memory, and as `summed` takes it
  *   summed(a, x, w)      ints: a + the sums of PRODUCTS products of x and w
  *   total(x)             float: all floats of x, added up
  *   store_state(to, x)   ints, bounded to 0 and 255, as WIDTH elements
@@ -36,8 +37,8 @@ enum {
 /* Laid out by service/native_lstm.py. A column is one gate of one unit; columns come by block, gate, unit. */
 struct model {
     const element *embedding;        /* (vocabulary, input_groups * PRODUCTS), quantized */
-    const ints *input_weights;       /* (BLOCKS, input_groups, GATES, WIDTH, PRODUCTS) */
-    const ints *state_weights;       /* (BLOCKS, state_groups, GATES, WIDTH, PRODUCTS) */
+    const packed *input_weights;     /* int8 (BLOCKS, input_groups, GATES, WIDTH, PRODUCTS) */
+    const packed *state_weights;     /* int8 (BLOCKS, state_groups, GATES, WIDTH, PRODUCTS) */
     const ints *input_zero;          /* int32 (BLOCKS, GATES, WIDTH): a sum begins here, so that zero points cancel */
     const ints *state_zero;
     const float *input_scale;        /* (BLOCKS, GATES, WIDTH): from a sum of integers to a float */
@@ -107,33 +108,37 @@ struct lane {
     int32_t review;
 };
 
-/* The sums of TILE gates of one block for `count` lanes, a constant to the compiler: (count, GATES, WIDTH), of which the
- * first TILE gates are written. Each sum has a name, for an array of them the compiler would keep in memory, too. */
+/* How many gates are summed at a time, for so many lanes. */
+#define TILE(count) ((count) <= FULL ? GATES : 2)
+
+/* The sums of TILE(count) gates of one block for `count` lanes, a constant to the compiler: (count, GATES, WIDTH), of
+ * which the first so many gates are written. Each sum has a name, for an array of them the compiler would keep in
+ * memory, too. */
 #define EACH_LANE(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5)
-#define BEGIN(n) ints a##n = zeros[0], b##n = zeros[1], c##n = zeros[TILE - 2], d##n = zeros[TILE - 1];
+#define BEGIN(n) ints a##n = zeros[0], b##n = zeros[1], c##n = zeros[TILE(count) - 2], d##n = zeros[TILE(count) - 1];
 #define ADD(n)                                                                                                       \
     if (n < count) {                                                                                                 \
         int32_t products;                                                                                            \
         memcpy(&products, rows[n] + group * PRODUCTS, sizeof products);                                              \
         const ints row = OP(set1_epi32)(products);                                                                   \
-        a##n = summed(a##n, row, columns[0]);                                                                         \
-        b##n = summed(b##n, row, columns[1]);                                                                         \
-        if (TILE == GATES) {                                                                                         \
-            c##n = summed(c##n, row, columns[2]);                                                                     \
-            d##n = summed(d##n, row, columns[3]);                                                                     \
+        a##n = summed(a##n, row, unpacked(columns[0]));                                                              \
+        b##n = summed(b##n, row, unpacked(columns[1]));                                                              \
+        if (TILE(count) == GATES) {                                                                                  \
+            c##n = summed(c##n, row, unpacked(columns[2]));                                                          \
+            d##n = summed(d##n, row, unpacked(columns[3]));                                                          \
         }                                                                                                            \
     }
 #define KEEP(n)                                                                                                      \
     if (n < count) {                                                                                                 \
         sums[n * GATES] = a##n;                                                                                      \
         sums[n * GATES + 1] = b##n;                                                                                  \
-        if (TILE == GATES) {                                                                                         \
+        if (TILE(count) == GATES) {                                                                                  \
             sums[n * GATES + 2] = c##n;                                                                              \
             sums[n * GATES + 3] = d##n;                                                                              \
         }                                                                                                            \
     }
 
-INLINE void multiply(ints *sums, int count, const element *const *rows, const ints *columns, int groups,
+INLINE void multiply(ints *sums, int count, const element *const *rows, const packed *columns, int groups,
                      const ints *zeros)
 {
     EACH_LANE(BEGIN)
@@ -146,7 +151,7 @@ INLINE void multiply(ints *sums, int count, const element *const *rows, const in
 /* Not inlined: among other code the compiler would keep the sums in memory. */
 #define MULTIPLY(count)                                                                                              \
     TARGET __attribute__((noinline)) static void multiply_##count(                                                   \
-        ints *sums, const element *const *rows, const ints *columns, int groups, const ints *zeros)                  \
+        ints *sums, const element *const *rows, const packed *columns, int groups, const ints *zeros)                \
     {                                                                                                                \
         multiply(sums, count, rows, columns, groups, zeros);                                                         \
     }
@@ -157,7 +162,7 @@ MULTIPLY(4)
 MULTIPLY(5)
 MULTIPLY(6)
 
-typedef void (*multiplier)(ints *, const element *const *, const ints *, int, const ints *);
+typedef void (*multiplier)(ints *, const element *const *, const packed *, int, const ints *);
 static const multiplier MULTIPLIERS[LANES] = {multiply_1, multiply_2, multiply_3, multiply_4, multiply_5, multiply_6};
 
 INLINE floats scaled(ints sum, const float *scale)
@@ -165,10 +170,10 @@ INLINE floats scaled(ints sum, const float *scale)
     return OP(mul_ps)(OP(cvtepi32_ps)(sum), OP(load_ps)(scale));
 }
 
-INLINE void multiply_gates(ints *sums, int count, const element *const *rows, const ints *columns, int groups,
+INLINE void multiply_gates(ints *sums, int count, const element *const *rows, const packed *columns, int groups,
                            const ints *zeros)
 {
-    for (int gate = 0; gate < GATES; gate += TILE)
+    for (int gate = 0; gate < GATES; gate += TILE(count))
         MULTIPLIERS[count - 1](sums + gate, rows, columns + gate, groups, zeros + gate);
 }
 
@@ -283,8 +288,8 @@ TARGET static float logit(const struct model *model, const float *state)
 }
 
 /* The logits (reviews,) of reviews whose tokens stand one after another in `ids`, each of at least one and ending before
- * `ends[review]`; and, unless NULL is given for them, the last states (reviews, UNITS). Returns 0, or -1 if there is no
- * memory. */
+ * `ends[review]`; and, unless NULL is given for them, the last states (reviews, UNITS), of the units in `blocks`. Returns 0,
+ * or -1 if there is no memory. */
 int NAME()(const struct model *model, const int32_t *ids, const int32_t *ends, int32_t reviews, float *logits,
            float *states)
 {

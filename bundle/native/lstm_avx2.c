@@ -1,5 +1,5 @@
 /* The LSTM of lstm.h for processors with AVX2. It has an instruction for products of 8 bits, but that sums them in 16,
- * which is too few; so inputs, states and weights have 16. */
+ * which is too few; so inputs and states have 16, and weights get them when they are loaded. */
 #if defined(__x86_64__) && defined(__GNUC__)
 
 #include <immintrin.h>
@@ -9,12 +9,15 @@
 #define NAME(suffix) sentiment_lstm_avx2##suffix
 #define OP(name) _mm256_##name
 #define WIDTH 8
-#define TILE 2
+#define FULL 2
 #define PRODUCTS 2
 
 typedef int16_t element;
 typedef __m256 floats;
 typedef __m256i ints;
+typedef __m128i packed;
+
+#define unpacked OP(cvtepi8_epi16)
 
 TARGET static inline ints summed(ints sums, ints row, ints weights)
 {

@@ -8,13 +8,15 @@
 #define NAME(suffix) sentiment_lstm_avx512##suffix
 #define OP(name) _mm512_##name
 #define WIDTH 16
-#define TILE 4
+#define FULL 6
 #define PRODUCTS 4
 
 typedef uint8_t element;
 typedef __m512 floats;
 typedef __m512i ints;
+typedef __m512i packed;
 
+#define unpacked(weights) weights
 #define summed OP(dpbusd_epi32)
 #define total OP(reduce_add_ps)
 
