@@ -17,6 +17,7 @@ from export.assemble import GRAPHS, assemble
 from export.checkpoint import Checkpoint
 from export.contrast import load_bank
 from export.data import DataError, download, hold_out, load
+from export.lessons import Material
 from export.model import ModelConfig
 from export.quantize import quantize
 from export.recipes import DISTILLED, RECIPES, TrainConfig
@@ -24,7 +25,7 @@ from export.seeds import train_seeds
 from export.soft_labels import SoftLabels, SoftLabelsError
 from export.summary import summary
 from export.to_onnx import to_onnx
-from export.train import Material, pick_device, train
+from export.train import pick_device, train
 from export.verify import VerificationError, load_verifications, save_verifications, verify
 from export.vocabulary import training_vocabulary
 from export.word_vectors import WordVectors, WordVectorsError

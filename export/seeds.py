@@ -11,8 +11,9 @@ from pathlib import Path
 import torch
 
 from export.checkpoint import Checkpoint
+from export.lessons import Material
 from export.recipes import TrainConfig
-from export.train import Device, Material, train
+from export.train import Device, train
 
 
 def train_seeds(

@@ -19,13 +19,14 @@ from export import checkpoint
 from export.checkpoint import Checkpoint
 from export.cli import main
 from export.data import Reviews, load
+from export.lessons import Material
 from export.model import ModelConfig, SentimentModel
 from export.predict import predict
 from export.quantize import quantize
 from export.recipes import TrainConfig
 from export.summary import summary
 from export.to_onnx import to_onnx
-from export.train import Material, train
+from export.train import train
 from export.verify import VerificationError, load_verifications, save_verifications, verify
 from export.vocabulary import build_vocabulary
 from service.engine import Engine
