@@ -5,7 +5,7 @@ import threading
 from bisect import bisect_left
 from collections import Counter as Counts
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import get_args
 
 from prometheus_client import (
@@ -18,7 +18,7 @@ from prometheus_client import (
     PlatformCollector,
     ProcessCollector,
 )
-from prometheus_client.registry import Collector
+from prometheus_client.registry import RestrictedRegistry
 
 from service.errors import Reason
 
@@ -65,13 +65,30 @@ class NotedHistogram:
                 histogram._buckets[bucket].inc(count)
 
 
-class Metrics(Collector):
+class _CompleteRegistry(CollectorRegistry):
+    """Has everything counted before it tells of anything."""
+
+    def __init__(self, count: Callable[[], None]) -> None:
+        super().__init__()
+        self._count = count
+
+    def collect(self) -> Iterable[Metric]:
+        """All series."""
+        self._count()
+        return super().collect()
+
+    def restricted_registry(self, names: Iterable[str]) -> RestrictedRegistry:
+        """Some series only."""
+        self._count()
+        return super().restricted_registry(names)
+
+
+class Metrics:
     """The collectors, by the stage of a review's way."""
 
     def __init__(self, noted: int = NOTED) -> None:
         """`noted` observations of a series may wait to be counted; 0 where another process reads what is counted."""
-        self.registry = CollectorRegistry()
-        self.registry.register(self)
+        self.registry: CollectorRegistry = _CompleteRegistry(self.count)
         self._most_noted = noted
         self._noted: list[NotedHistogram] = []
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
@@ -151,11 +168,6 @@ class Metrics(Collector):
         """Count what the histograms have noted."""
         for histogram in self._noted:
             histogram.count()
-
-    def collect(self) -> Iterable[Metric]:
-        """No series, but the first to be asked for its series: now those of the others are complete."""
-        self.count()
-        return ()
 
     def _histogram(self, name: str, help: str, buckets: Sequence[float]) -> NotedHistogram:
         return self._note(Histogram(name, help, buckets=buckets, registry=self.registry))

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client.registry import RestrictedRegistry
 
 from service.metrics import Metrics, NotedHistogram
 
@@ -15,7 +16,7 @@ def noted(most: int) -> tuple[CollectorRegistry, NotedHistogram]:
     return registry, NotedHistogram(Histogram("seconds", "Some.", buckets=BOUNDS, registry=registry), most)
 
 
-def samples(registry: CollectorRegistry) -> dict[tuple[str, ...], float]:
+def samples(registry: CollectorRegistry | RestrictedRegistry) -> dict[tuple[str, ...], float]:
     return {
         (sample.name, *sample.labels.values()): sample.value
         for family in registry.collect()
@@ -52,6 +53,13 @@ def test_whoever_asks_is_told_all_of_it() -> None:
     assert metrics.registry.get_sample_value("sentiment_tokenize_duration_seconds_count") == 1
     labels = {"method": "Classify", "code": "OK"}
     assert metrics.registry.get_sample_value("sentiment_request_duration_seconds_count", labels) == 1
+
+
+def test_whoever_asks_for_one_series_is_told_all_of_it() -> None:
+    metrics = Metrics()
+    metrics.tokenize.observe(0.1)
+    name = "sentiment_tokenize_duration_seconds_count"
+    assert samples(metrics.registry.restricted_registry([name])) == {(name,): 1}
 
 
 def test_nothing_is_lost_or_counted_twice_while_others_ask() -> None:
