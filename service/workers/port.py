@@ -1,8 +1,9 @@
 """The port that all workers listen on."""
 
 import socket
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from service.errors import grpc_port_taken
 
@@ -11,15 +12,19 @@ from service.errors import grpc_port_taken
 def hold_port(host: str, port: int) -> Iterator[int]:
     """Hold a port without listening on it, so that the workers can; 0 becomes a free one.
 
-    Raises PortError if others listen there: sharing a port is for the workers of one server.
+    Raises PortError if others hold it or listen there: sharing a port is for the workers of one server.
     """
-    try:
-        _bind(host, port, shared=False).close()
-        held = _bind(host, port, shared=True)
-    except OSError as error:
-        raise grpc_port_taken(host, port) from error
-    with held:
-        yield held.getsockname()[1]
+    with ExitStack() as held:
+        try:
+            _bind(host, port, shared=False).close()
+            address, port, *_ = held.enter_context(_bind(host, port, shared=True)).getsockname()
+            if sys.platform == "linux":
+                # Others could still bind it until a worker listens. Of abstract names no two processes have the same.
+                claim = held.enter_context(socket.socket(socket.AF_UNIX))
+                claim.bind(f"\0review-sentiment {address}:{port}")
+        except OSError as error:
+            raise grpc_port_taken(host, port) from error
+        yield port
 
 
 def _bind(host: str, port: int, shared: bool) -> socket.socket:

@@ -20,8 +20,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from bundle.store import Bundle
 from service.config import Settings
 from service.cores import usable_cores
+from service.errors import PortError
 from service.pb import sentiment_pb2 as pb
 from service.pb import sentiment_pb2_grpc
+from service.workers.port import hold_port
 from tests.service.running import SERVE, Running, serving
 
 Stub = sentiment_pb2_grpc.SentimentServiceStub
@@ -265,3 +267,11 @@ def test_a_quota_bounds_the_cores(
     if above:
         (group.parent / "cpu.max").write_text(above)
     assert usable_cores(tmp_path) == cores
+
+
+def test_a_port_is_held_before_anybody_listens_there() -> None:
+    with hold_port("127.0.0.1", 0) as port:
+        with pytest.raises(PortError, match=f"cannot listen on 127.0.0.1:{port} for gRPC"):
+            hold_port("127.0.0.1", port).__enter__()
+    with hold_port("127.0.0.1", port) as again:
+        assert again == port
