@@ -12,7 +12,7 @@ from torch import nn
 
 from bundle.tokenizer import Tokenizer, TokenizerConfig
 from export.behaviour import right_sides
-from export.contrast import Pair, hold_out_lines, load_bank
+from export.contrast import hold_out_lines, load_bank
 from export.data import BLOCKS, Reviews, film_blocks, hold_out, join
 from export.examples import Batch, ContrastExamples, ReviewExamples
 from export.metrics import classification_metrics, fit_temperature
@@ -79,18 +79,17 @@ class Lessons:
 
     def judge(self, model: nn.Module) -> Judgement:
         """By the reviews that were held out, and by how many pairs of the bank's held-out lines are right."""
-        pad_id = self.tokenizer.config.pad_id
-        probabilities = predict(model, self._validation_ids, pad_id)
+        probabilities = predict(model, self._validation_ids, self.tokenizer.config.pad_id)
         metrics = classification_metrics(probabilities, self._validation.labels)
         if self._unseen_pairs:
-            metrics |= self._read_pairs(model, self._unseen_pairs)
+            metrics |= self._read_pairs(model)
         return Judgement(metrics, fit_temperature(probabilities, self._validation.labels))
 
-    def _read_pairs(self, model: nn.Module, pairs: list[Pair]) -> dict[str, float]:
+    def _read_pairs(self, model: nn.Module) -> dict[str, float]:
         def score(texts: list[str]) -> npt.NDArray[np.float64]:
             return predict(model, self._encode(texts), self.tokenizer.config.pad_id)
 
-        right = right_sides(score, pairs)  # (pairs, 2)
+        right = right_sides(score, self._unseen_pairs)  # (pairs, 2)
         return {"pairs": float(right.all(axis=1).mean()), "pair_members": float(right.mean())}
 
     def _encode(self, texts: list[str]) -> list["array[int]"]:

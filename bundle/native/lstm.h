@@ -288,8 +288,8 @@ TARGET static float logit(const struct model *model, const float *state)
 }
 
 /* The logits (reviews,) of reviews whose tokens stand one after another in `ids`, each of at least one and ending before
- * `ends[review]`; and, unless NULL is given for them, the last states (reviews, UNITS), of the units in `blocks`. Returns 0,
- * or -1 if there is no memory. */
+ * `ends[review]`; and, unless NULL is given for them, the last states (reviews, UNITS), of the units in `blocks`.
+ * Returns 0, or -1 if there is no memory. */
 int NAME()(const struct model *model, const int32_t *ids, const int32_t *ends, int32_t reviews, float *logits,
            float *states)
 {

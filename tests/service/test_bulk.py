@@ -32,6 +32,7 @@ from tests.service.running import Running, serving
 ROWS = 3 * PART_ROWS + 100
 MODEL = ModelId("imdb-lstm", "1", "fp32")
 SCORE = (sys.executable, "-m", "service", "score")
+NO_WORKER = "^a worker process was ended or could not be started, perhaps for want of memory; give the same"
 
 
 @pytest.fixture(scope="module")
@@ -193,7 +194,7 @@ def test_a_worker_process_that_is_killed_ends_the_run_and_loses_nothing(
         yield from parts
 
     output = tmp_path / "out.csv"
-    with pytest.raises(JobError, match=r"^a worker process was ended or could not be started, .*; give the same"):
+    with pytest.raises(JobError, match=NO_WORKER):
         run(job(reviews, output), loses_a_worker)
     assert (tmp_path / "out.csv.parts" / "000000.csv").exists()
     assert not output.exists()
@@ -210,7 +211,7 @@ def test_a_worker_process_that_cannot_be_started_ends_the_run(spec: Spec) -> Non
         yield ["The second would need pipes."]
 
     try:
-        with pytest.raises(JobError, match=r"^a worker process was ended or could not be started, .*; give the same"):
+        with pytest.raises(JobError, match=NO_WORKER):
             list(classify_locally(spec, 2, leaves_no_file_to_open()))
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)

@@ -271,7 +271,10 @@ def test_a_quota_bounds_the_cores(
 
 def test_a_port_is_held_before_anybody_listens_there() -> None:
     with hold_port("127.0.0.1", 0) as port:
-        with pytest.raises(PortError, match=f"cannot listen on 127.0.0.1:{port} for gRPC"):
-            hold_port("127.0.0.1", port).__enter__()
+        with (
+            pytest.raises(PortError, match=f"cannot listen on 127.0.0.1:{port} for gRPC"),
+            hold_port("127.0.0.1", port),
+        ):
+            pass
     with hold_port("127.0.0.1", port) as again:
         assert again == port
