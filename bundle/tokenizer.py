@@ -12,6 +12,7 @@ import unicodedata
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Literal, NamedTuple
 
 from bundle.native import library
@@ -25,8 +26,18 @@ UNK_TOKEN = "<unk>"
 # Markup in reviews is line breaks, and now and then <i> or <b>. A lone "<" (as in "<3") is kept.
 _TAG = re.compile(r"</?[a-z][^<>]{0,100}>", re.IGNORECASE)
 
+# A reference to a character by a number that no character has, and that Python refuses to read for its length.
+_ENDLESS = re.compile(r"&#[0-9]{600,};?")
+_REPLACEMENT = "\ufffd"  # what html.unescape makes of other numbers that no character has
+
+# Longer than a letter and the marks upon it ever are.
+_LONG_RUN = re.compile(r"[^\x00-\x7f]{64,}")
+
 # Of a run of what is not white, the part from its first character beyond ASCII.
 _BEYOND_ASCII = re.compile(r"[^\x00-\x7f]\S*")
+
+# Bytes of UTF-8 a character, up to which it is faster to encode the ASCII parts of a text on their own.
+_MOSTLY_ASCII = 1.02
 
 # A word with an inner apostrophe ("don't", "film's"), or one sign of punctuation.
 _TOKEN = re.compile(r"\w+(?:'\w+)?|\S")
@@ -73,14 +84,28 @@ class Encoding(NamedTuple):
 def normalise(text: str) -> str:
     """Drop markup, resolve entities, fold Unicode's variants of one character, and lower the case."""
     if "&" in text:
-        text = html.unescape(text)
+        text = _unescape(text)
     if "<" in text:
         text = _TAG.sub(" ", text)
     if not text.isascii():
-        text = _fold(unicodedata.normalize("NFKC", text))
+        text = _fold(unicodedata.normalize("NFKC", _LONG_RUN.sub(_with_sorted_marks, text)))
     if "_" in text:  # marks emphasis, as in "_never_"; the pattern would take it for a letter
         text = text.replace("_", " ")
     return text.lower()
+
+
+def _unescape(text: str) -> str:
+    try:
+        return html.unescape(text)
+    except ValueError:
+        return html.unescape(_ENDLESS.sub(_REPLACEMENT, text))
+
+
+def _with_sorted_marks(run: re.Match[str]) -> str:
+    """Decomposed, and the marks of each letter in order, which NFKC would do, too, but in quadratic time."""
+    decomposed = "".join([unicodedata.normalize("NFKD", character) for character in run[0]])
+    parts = groupby(decomposed, key=lambda character: unicodedata.combining(character) > 0)
+    return "".join(["".join(sorted(part, key=unicodedata.combining)) for _, part in parts])
 
 
 def _fold(text: str) -> str:
@@ -131,7 +156,10 @@ class Tokenizer:
             return self._look_up(split(text))
         if text.isascii() and "&" not in text:
             return self._native.encode(text)
-        return self._encode_parts(self._native, normalise(text))
+        text = normalise(text)
+        if len(text.encode(errors="surrogatepass")) > _MOSTLY_ASCII * len(text):
+            return self._look_up(_TOKEN.findall(text))
+        return self._encode_parts(self._native, text)
 
     def _encode_parts(self, native: NativeVocabulary, text: str) -> "array[int]":
         """What is beyond ASCII by Python, and what lies between by the compiled loop; no token holds a space."""

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 Context = grpc.aio.ServicerContext[Any, Any]
 
-# Methods that are counted and timed.
+# Methods that answer reviews.
 METHODS = ("Classify", "ClassifyBatch", "ClassifyStream", "ModelInfer")
 
 # Seconds by which gRPC, on a clock of its own, may find a deadline passed before we do.
@@ -88,7 +88,7 @@ class Calls:
         return self._open
 
     def add_reader(self, reader: asyncio.Task[None]) -> None:
-        """A task that reads a stream, to be cancelled when the server stops: what it has read is still answered."""
+        """A task that reads a stream, to be cancelled when the server stops; what it handed on is still answered."""
         self._readers.add(reader)
         reader.add_done_callback(self._readers.discard)
 

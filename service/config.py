@@ -27,8 +27,11 @@ def default_models() -> Path:
     return packaged if packaged.is_dir() else _PACKAGE.parent / "models" / "imdb-lstm"
 
 
-def _setting(default: Any, help: str, least: float | None = None) -> Any:
-    return field(default=default, metadata={"help": help, "least": least})
+_MOST = 2**31 - 1  # of what gRPC, or an answer of GetModel, holds in 32 bits
+
+
+def _setting(default: Any, help: str, least: float | None = None, most: float | None = None) -> Any:
+    return field(default=default, metadata={"help": help, "least": least, "most": most})
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,8 @@ class Settings:
     """How one server runs."""
 
     host: str = _setting("127.0.0.1", "address to listen on; 0.0.0.0 for all")
-    grpc_port: int = _setting(50051, "port for gRPC; 0 takes a free one", least=0)
-    http_port: int = _setting(8080, "port for /metrics, /livez and /readyz; 0 takes a free one", least=0)
+    grpc_port: int = _setting(50051, "port for gRPC; 0 takes a free one", least=0, most=65_535)
+    http_port: int = _setting(8080, "port for /metrics, /livez and /readyz; 0 takes a free one", least=0, most=65_535)
     workers: str = _setting("1", "processes that answer, each with an engine; auto takes one for each core")
     models: Path = field(
         default_factory=default_models, metadata={"help": "folder of numbered versions (the shipped one)"}
@@ -55,12 +58,12 @@ class Settings:
         "auto", "what runs the int8 model on a CPU; native is compiled, has the same answers, and is faster"
     )
     max_batch_size: int = _setting(
-        0, "most reviews run together; 0 takes what is fastest, measured at the start", least=0
+        0, "most reviews run together; 0 takes what is fastest, measured at the start", least=0, most=_MOST
     )
     max_batch_tokens: int = _setting(16_384, "most tokens run together, padding included", least=500)
     max_queue_size: int = _setting(2048, "most reviews waiting; one more is refused", least=1)
-    max_text_bytes: int = _setting(65_536, "most bytes of UTF-8 in one review", least=1)
-    max_texts: int = _setting(512, "most reviews in one ClassifyBatch", least=1)
+    max_text_bytes: int = _setting(65_536, "most bytes of UTF-8 in one review", least=1, most=_MOST)
+    max_texts: int = _setting(512, "most reviews in one ClassifyBatch", least=1, most=_MOST)
     padding: Literal["longest", "max_length"] = _setting(
         "longest", "pad a batch to its longest review, or always to the model's 500 tokens; the answers are the same"
     )
@@ -71,7 +74,7 @@ class Settings:
         "", "OpenTelemetry collector to send traces to, as http://localhost:4317; empty: none"
     )
     trace_ratio: float = _setting(
-        0.01, "share of the traces to send, 0 to 1, of those that callers did not begin", least=0
+        0.01, "share of the traces to send, 0 to 1, of those that callers did not begin", least=0, most=1
     )
     grace: float = _setting(30.0, "seconds that accepted reviews have to finish after SIGTERM", least=0)
     log_format: Literal["text", "json"] = _setting("text", "form of the log lines")
@@ -79,16 +82,13 @@ class Settings:
 
     def __post_init__(self) -> None:
         for setting in fields(self):
-            least, value = setting.metadata.get("least"), getattr(self, setting.name)
-            if least is not None and not value >= least:
+            value, bounds = getattr(self, setting.name), setting.metadata
+            if (least := bounds.get("least")) is not None and not value >= least:
                 raise ConfigError(f"{setting.name} is {value}; it must be at least {least}")
+            if (most := bounds.get("most")) is not None and not value <= most:
+                raise ConfigError(f"{setting.name} is {value}; it must be at most {most}")
         if self.workers != "auto" and not (self.workers.isdecimal() and int(self.workers)):
             raise ConfigError(f"workers is {self.workers!r}; it must be auto or a whole number, at least 1")
-        for port in ("grpc_port", "http_port"):
-            if getattr(self, port) > 65_535:
-                raise ConfigError(f"{port} is {getattr(self, port)}; a port is at most 65535")
-        if self.trace_ratio > 1:
-            raise ConfigError(f"trace_ratio is {self.trace_ratio}; it must be at most 1")
         if self.max_texts > self.max_queue_size:
             raise ConfigError(
                 f"max_texts is {self.max_texts}, more than max_queue_size ({self.max_queue_size}): "

@@ -7,6 +7,7 @@ from math import prod
 from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from service.calls import Calls, Context, deadline_of
 from service.classification import Classification
@@ -14,9 +15,11 @@ from service.errors import InvalidRequest, UnknownModel
 from service.pb import open_inference_pb2 as pb
 from service.pb import open_inference_pb2_grpc
 from service.registry import Registry
+from service.scorer import Scorer
 
 T = TypeVar("T", pb.ModelInput, pb.ModelOutput)
 Tensor = pb.ModelMetadataResponse.TensorMetadata
+Ids = npt.NDArray[np.int64]
 
 PLATFORM = "onnxruntime_onnx"
 INPUTS = (
@@ -98,10 +101,10 @@ class InferenceServicer(open_inference_pb2_grpc.GRPCInferenceServiceServicer):
         wanted = _wanted_outputs(request)
         tensor, raw = _only_input(request)
         if tensor.name == "text":
-            answers = await model.scorer.classify_many(_texts(tensor, raw), deadline)
+            answers = await model.scorer.classify_many(_texts(tensor, raw, model.scorer), deadline, tensor.name)
             shape = list(tensor.shape)
         else:
-            answers = await model.scorer.classify_ids(_id_rows(tensor, raw), deadline)
+            answers = await model.scorer.classify_ids(_id_rows(tensor, raw, model.scorer), deadline)
             shape = [len(answers)]
         response = pb.ModelInferResponse(
             model_name=model.manifest.name, model_version=model.manifest.version, id=request.id
@@ -152,18 +155,22 @@ def _only_input(request: pb.ModelInferRequest) -> tuple[pb.ModelInferRequest.Inf
     return tensor, raws[0] if raws else None
 
 
-def _texts(tensor: pb.ModelInferRequest.InferInputTensor, raw: bytes | None) -> list[str]:
+# What a shape says is held against the limits before anything is made of the contents: it may say anything.
+def _texts(tensor: pb.ModelInferRequest.InferInputTensor, raw: bytes | None, scorer: Scorer) -> list[str]:
     shape = list(tensor.shape)
     if len(shape) not in (1, 2) or shape[1:] not in ([], [1]):
         raise _invalid(tensor.name, f"has shape {shape}; it must be [n] or [n, 1]")
-    elements = tensor.contents.bytes_contents if raw is None else _split_raw_bytes(tensor.name, raw)
+    scorer.check_count(shape[0], tensor.name)
+    elements = tensor.contents.bytes_contents if raw is None else _split_raw_bytes(tensor.name, raw, shape[0])
     _check_size(tensor, len(elements))
     return [_decode(element, f"{tensor.name}[{index}]") for index, element in enumerate(elements)]
 
 
-def _split_raw_bytes(name: str, raw: bytes) -> list[bytes]:
+def _split_raw_bytes(name: str, raw: bytes, count: int) -> list[bytes]:
     elements, start = list[bytes](), 0
     while start < len(raw):
+        if len(elements) == count:
+            raise _invalid(name, f"has {len(raw) - start} bytes behind the {count} elements that its shape says")
         first = start + _LENGTH.size
         if first > len(raw) or (end := first + _LENGTH.unpack_from(raw, start)[0]) > len(raw):
             raise _invalid(name, f"is cut off after {len(elements)} elements; each stands behind its length in 4 bytes")
@@ -179,16 +186,19 @@ def _decode(element: bytes, field: str) -> str:
         raise _invalid(field, f"is not UTF-8: {error.reason} at byte {error.start}") from None
 
 
-def _id_rows(tensor: pb.ModelInferRequest.InferInputTensor, raw: bytes | None) -> list[list[int]]:
+def _id_rows(tensor: pb.ModelInferRequest.InferInputTensor, raw: bytes | None, scorer: Scorer) -> Ids:
     shape = list(tensor.shape)
     if len(shape) != 2:
         raise _invalid(tensor.name, f"has shape {shape}; it must be [n, time]")
-    if raw is not None and len(raw) % 8:
+    scorer.check_count(shape[0], tensor.name)
+    scorer.check_length(shape[1], tensor.name)
+    if raw is None:
+        _check_size(tensor, len(tensor.contents.int64_contents))
+        return np.array(tensor.contents.int64_contents, dtype=np.int64).reshape(shape)
+    if len(raw) % 8:
         raise _invalid(tensor.name, f"has {len(raw)} raw bytes; INT64 takes 8 an element")
-    ids = np.array(tensor.contents.int64_contents, dtype=np.int64) if raw is None else np.frombuffer(raw, dtype="<i8")
-    _check_size(tensor, len(ids))
-    rows: list[list[int]] = ids.reshape(shape).tolist()
-    return rows
+    _check_size(tensor, len(raw) // 8)
+    return np.frombuffer(raw, dtype="<i8").reshape(shape)
 
 
 def _check_size(tensor: pb.ModelInferRequest.InferInputTensor, found: int) -> None:

@@ -6,6 +6,9 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from bundle.tokenizer import Encoding, Tokenizer
 from service.classification import Classification, to_classification
 from service.errors import Draining, InvalidRequest, blank_text, text_too_long
@@ -13,8 +16,7 @@ from service.metrics import Metrics
 from service.request_queue import Entry, RequestQueue
 from service.tracing import Tracer
 
-# A long batch is tokenized in parts of so many texts (a few milliseconds each), so that others get their turn between.
-_TOKENIZE_AT_ONCE = 32
+_TURN = 0.005  # seconds for which a batch is tokenized before others get their turn
 
 
 @dataclass(frozen=True)
@@ -55,49 +57,57 @@ class Scorer:
         (classification,) = await self._score([self._encode(text, "text")], deadline)
         return classification
 
-    async def classify_many(self, texts: Sequence[str], deadline: float | None = None) -> list[Classification]:
-        """Classify all texts, in order, or none: one that is refused refuses the whole."""
+    async def classify_many(
+        self, texts: Sequence[str], deadline: float | None = None, field: str = "texts"
+    ) -> list[Classification]:
+        """Classify all texts, in order, or none: one that is refused refuses the whole. `field` is their name."""
         self._check_open()
-        self._check_count(len(texts), "texts")
-        encodings = []
+        self.check_count(len(texts), field)
+        encodings, since = list[Encoding](), time.monotonic()
         for index, text in enumerate(texts):
-            if index and index % _TOKENIZE_AT_ONCE == 0:
+            if time.monotonic() - since > _TURN:
                 await asyncio.sleep(0)
-            encodings.append(self._encode(text, f"texts[{index}]"))
+                since = time.monotonic()
+            encodings.append(self._encode(text, f"{field}[{index}]"))
         return await self._score(encodings, deadline)
 
     async def classify_ids(
-        self, sequences: Sequence[Sequence[int]], deadline: float | None = None
+        self, sequences: Sequence[npt.ArrayLike], deadline: float | None = None
     ) -> list[Classification]:
         """Classify texts that the caller has tokenized, in order, or none. Padding on the right is taken off."""
         self._check_open()
-        self._check_count(len(sequences), "input_ids")
+        self.check_count(len(sequences), "input_ids")
         return await self._score([self._read_ids(ids, f"input_ids[{n}]") for n, ids in enumerate(sequences)], deadline)
+
+    def check_count(self, count: int, field: str) -> None:
+        """Raises InvalidRequest if so many texts are too many for one request."""
+        if count > self.limits.max_texts:
+            reason = f"has {count} texts; send at most {self.limits.max_texts} at once"
+            raise InvalidRequest("too_many_texts", field, reason)
+
+    def check_length(self, length: int, field: str) -> None:
+        """Raises InvalidRequest if so many ids are too many for one text."""
+        most = self._tokenizer.config.max_length
+        if length > most:
+            raise InvalidRequest("text_too_long", field, f"has {length} ids for a text; send at most {most}")
 
     def _check_open(self) -> None:
         if self.closed:
             raise Draining
 
-    def _check_count(self, count: int, field: str) -> None:
-        if count > self.limits.max_texts:
-            reason = f"has {count} texts; send at most {self.limits.max_texts} at once"
-            raise InvalidRequest("too_many_texts", field, reason)
-
-    def _read_ids(self, ids: Sequence[int], field: str) -> Encoding:
+    def _read_ids(self, ids: npt.ArrayLike, field: str) -> Encoding:
         config, known = self._tokenizer.config, self._tokenizer.vocabulary_size
-        length = len(ids)
-        while length and ids[length - 1] == config.pad_id:
-            length -= 1
-        input_ids = ids[:length]
-        if not length:
+        padded = np.asarray(ids, dtype=np.int64)  # (time,)
+        places = np.flatnonzero(padded != config.pad_id)
+        if not len(places):
             raise InvalidRequest("blank_text", field, f"holds nothing but padding ({config.pad_id})")
-        if length > config.max_length:
-            raise InvalidRequest("text_too_long", field, f"has {length} ids; send at most {config.max_length}")
-        if config.pad_id in input_ids:
+        input_ids = padded[: places[-1] + 1]
+        self.check_length(len(input_ids), field)
+        if len(places) < len(input_ids):
             raise InvalidRequest("invalid_tensor", field, f"has padding ({config.pad_id}) before its end")
-        if not (0 <= min(input_ids) and max(input_ids) < known):
+        if not (0 <= input_ids.min() and input_ids.max() < known):
             raise InvalidRequest("invalid_tensor", field, f"has ids that are not in the vocabulary, 0 to {known - 1}")
-        return Encoding(array("i", input_ids), False, input_ids.count(config.unk_id))
+        return Encoding(array("i", input_ids.tolist()), False, int((input_ids == config.unk_id).sum()))
 
     def _encode(self, text: str, field: str) -> Encoding:
         size = len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))

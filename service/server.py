@@ -34,6 +34,7 @@ INFERENCE_NAME = open_inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceSe
 
 _MESSAGE_OVERHEAD = 64 * 1024  # bytes of a request beside its texts' own
 _PENDING = 100_000  # calls; more than may be read before the queue is full
+_LARGEST = 2**31 - 1  # that an option of gRPC may be; for an age in milliseconds it means for ever
 _GARBAGE = 20_000  # objects more than before, until Python looks for cycles among them; it takes a few megabytes
 _LAST_BYTES = 0.5  # seconds for answers already given to leave, and for health watchers to hear of the end
 
@@ -148,9 +149,9 @@ class Server:
         # The largest request within the limits fits, so that anything larger gets our own, clearer refusal.
         largest = settings.max_texts * settings.max_text_bytes + _MESSAGE_OVERHEAD
         return [
-            ("grpc.max_receive_message_length", largest),
+            ("grpc.max_receive_message_length", min(largest, _LARGEST)),
             # A client that connects anew asks for the addresses anew; gRPC spreads the ages by a tenth.
-            ("grpc.max_connection_age_ms", int(settings.max_connection_age * 1000)),
+            ("grpc.max_connection_age_ms", int(min(settings.max_connection_age * 1000, _LARGEST))),
             # Clients may ping an idle connection this often (milliseconds), to notice one that has died.
             ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
             # Calls that gRPC has read and we have not yet. Beyond a thousand it would end some as CANCELLED, which

@@ -15,6 +15,8 @@ from service.errors import Draining, Expired, InvalidRequest, QueueFull, Request
 
 INTERNAL_MESSAGE = "internal error; the server's log has the details"
 
+_END = 150  # characters; one takes up to 12 bytes in a header, and a message goes there twice
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -75,7 +77,7 @@ def rule_of(error: Exception) -> Rule:
 def to_status(error: Exception) -> status_pb2.Status:
     """The status that tells a caller of an error: its code, its message and the standard details."""
     code = rule_of(error).code
-    message = INTERNAL_MESSAGE if code is grpc.StatusCode.INTERNAL else str(error)
+    message = INTERNAL_MESSAGE if code is grpc.StatusCode.INTERNAL else _brief(str(error))
     status = status_pb2.Status(code=code.value[0], message=message)
     for detail in _details(error):
         packed = AnyMessage()
@@ -84,9 +86,14 @@ def to_status(error: Exception) -> status_pb2.Status:
     return status
 
 
+def _brief(message: str) -> str:
+    """Without the middle, if it repeats so much of the request that the status would not fit into 8 KiB of headers."""
+    return message if len(message) <= 2 * _END else f"{message[:_END]} ... {message[-_END:]}"
+
+
 def _details(error: Exception) -> Iterator[Message]:
     if isinstance(error, InvalidRequest):
-        violation = error_details_pb2.BadRequest.FieldViolation(field=error.field, description=error.message)
+        violation = error_details_pb2.BadRequest.FieldViolation(field=error.field, description=_brief(error.message))
         yield error_details_pb2.BadRequest(field_violations=[violation])
     if isinstance(error, QueueFull):
         retry = error_details_pb2.RetryInfo()

@@ -1,3 +1,5 @@
+import unicodedata
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -16,6 +18,7 @@ ANY_TEXT = st.text(st.characters(codec=None, exclude_categories=()))
 @example("a " * 600)
 @example("<" * 5_000)
 @example("&" * 5_000)
+@example("&#" + "9" * 5_000)  # more digits than Python reads
 @example("\ufdfa" * 600)  # one character that NFKC makes eighteen of
 @example("\u0130")  # lower case is two characters
 def test_any_text_gives_at_most_max_length_ids_of_the_vocabulary(text: str) -> None:
@@ -25,6 +28,19 @@ def test_any_text_gives_at_most_max_length_ids_of_the_vocabulary(text: str) -> N
     assert encoding.unknown_count == encoding.input_ids.count(1)
     assert 0 <= encoding.unknown_token_ratio <= 1
     assert encoding.truncated == (len(split(text)) > 500)
+
+
+# Marks of several classes, a letter of its own that NFKC makes a mark, and letters that marks go into.
+@given(st.text("\u0315\u0300\u0327\u0334\u0345\uff9e\u0929\u00e9\uac00\u1100\u1161a", min_size=60, max_size=300))
+@example("e" + "\u0301" * 40 + "\u0327" * 40 + "\u0334" * 40)
+def test_any_number_of_marks_upon_a_letter_is_normalised_as_unicode_says(text: str) -> None:
+    folded = unicodedata.normalize("NFKC", text).lower()
+    assert normalise(text) == folded
+
+
+@pytest.mark.parametrize("number", ["9" * 599, "9" * 600, "9" * 5_000, "0" * 5_000])
+def test_a_number_that_no_character_has_is_a_replacement_character(number: str) -> None:
+    assert normalise(f"good &#{number}; film") == "good \ufffd film"
 
 
 @given(ANY_TEXT)

@@ -1,5 +1,7 @@
 """A real server on free ports, and channels to it."""
 
+import urllib.error
+import urllib.request
 from collections.abc import AsyncIterator, Iterator
 
 import grpc
@@ -11,6 +13,16 @@ from service.pb import sentiment_pb2_grpc
 from service.server import Server
 
 FREE_PORTS = Settings(grpc_port=0, http_port=0)
+
+
+def fetch(server: Server, path: str) -> tuple[int, str]:
+    """Status and body of what a server says by HTTP."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{server.http_port}{path}", timeout=10) as response:
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
 
 
 @pytest.fixture(autouse=True)

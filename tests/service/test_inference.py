@@ -28,6 +28,10 @@ def texts_input(*texts: str, shape: list[int] | None = None) -> InputTensor:
     return InputTensor(name="text", datatype="BYTES", shape=shape or [len(texts)], contents=contents)
 
 
+def ids_input(*shape: int) -> InputTensor:
+    return InputTensor(name="input_ids", datatype="INT64", shape=shape)
+
+
 def raw_bytes(*elements: bytes) -> bytes:
     return b"".join(struct.pack("<I", len(element)) + element for element in elements)
 
@@ -131,14 +135,15 @@ ONE_RAW = InputTensor(name="text", datatype="BYTES", shape=[1])
         (infer(ONE_RAW, raw=[raw_bytes(b"abc")[:-1]]), "text", "is cut off after 0 elements"),
         (infer(ONE_RAW, raw=[b"\1\0"]), "text", "is cut off after 0 elements"),
         (infer(ONE_RAW, raw=[raw_bytes(b"ok \xff")]), "text[0]", "is not UTF-8: invalid start byte at byte 3"),
-        (infer(texts_input("fine", " ")), "texts[1]", "is blank"),
+        (infer(texts_input("fine", " ")), "text[1]", "is blank"),
+        (infer(texts_input(shape=[10**12])), "text", "has 1000000000000 texts; send at most 512 at once"),
+        (infer(ONE_RAW, raw=[bytes(4_000)]), "text", "has 3996 bytes behind the 1 elements that its shape says"),
         (infer(texts_input("a"), outputs=("logit",)), "outputs[0]", "the outputs are positive_probability and"),
-        (infer(InputTensor(name="input_ids", datatype="INT64", shape=[4])), "input_ids", r"must be \[n, time\]"),
-        (
-            infer(InputTensor(name="input_ids", datatype="INT64", shape=[1, 1]), raw=[b"1234"]),
-            "input_ids",
-            "has 4 raw bytes; INT64 takes 8 an element",
-        ),
+        (infer(ids_input(4)), "input_ids", r"must be \[n, time\]"),
+        (infer(ids_input(1, 1), raw=[b"1234"]), "input_ids", "has 4 raw bytes; INT64 takes 8 an element"),
+        (infer(ids_input(10**12, 0)), "input_ids", "has 1000000000000 texts; send at most 512 at once"),
+        (infer(ids_input(1, 501)), "input_ids", "has 501 ids for a text; send at most 500"),
+        (infer(ids_input(2, 500)), "input_ids", r"has 0 elements; its shape \[2, 500\] says 1000"),
     ],
 )
 async def test_what_does_not_fit_is_named(
@@ -150,7 +155,9 @@ async def test_what_does_not_fit_is_named(
     assert str(refused.value.details()).startswith(field + " ")
 
 
-@pytest.mark.parametrize(("name", "version"), [("resnet", ""), ("imdb-lstm", "99")])
+@pytest.mark.parametrize(
+    ("name", "version"), [("resnet", ""), ("imdb-lstm", "99"), ("imdb-lstm", "\U0001f600" * 9_000)]
+)
 async def test_a_model_that_is_not_served_is_not_found(inference: "Stub", name: str, version: str) -> None:
     request = infer(texts_input("fine"))
     request.model_name, request.model_version = name, version

@@ -61,7 +61,7 @@ async def test_ids_are_answered_as_the_text_is(bench: Bench) -> None:
         ([[2, 5]], r"input_ids\[0\] has ids that are not in the vocabulary, 0 to 4"),
         ([[-1, 2]], r"input_ids\[0\] has ids that are not in the vocabulary"),
         ([[2, 2**40]], r"input_ids\[0\] has ids that are not in the vocabulary"),
-        ([[2] * 501], r"input_ids\[0\] has 501 ids; send at most 500"),
+        ([[2] * 501], r"input_ids\[0\] has 501 ids for a text; send at most 500"),
         ([[2]] * 4, "input_ids has 4 texts; send at most 3"),
     ],
 )

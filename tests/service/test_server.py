@@ -1,9 +1,8 @@
 """The real server, over real connections."""
 
 import asyncio
+import math
 import threading
-import urllib.error
-import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
@@ -17,7 +16,6 @@ from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from grpc_status import rpc_status
-from prometheus_client.parser import text_string_to_metric_families
 
 from bundle.store import Bundle
 from service.engine import Engine
@@ -26,21 +24,12 @@ from service.pb import sentiment_pb2 as pb
 from service.pb import sentiment_pb2_grpc
 from service.server import SERVICE_NAME, Server
 from service.statuses import INTERNAL_MESSAGE
-from tests.service.conftest import FREE_PORTS
+from tests.service.conftest import FREE_PORTS, fetch
 
 if TYPE_CHECKING:
     Stub = sentiment_pb2_grpc.SentimentServiceAsyncStub
 
 Detail = TypeVar("Detail", error_details_pb2.BadRequest, error_details_pb2.RetryInfo)
-
-
-def fetch(server: Server, path: str) -> tuple[int, str]:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{server.http_port}{path}", timeout=10) as response:
-            return response.status, response.read().decode()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read().decode()
 
 
 def detail_of(error: grpc.aio.AioRpcError, kind: type[Detail]) -> Detail:
@@ -247,6 +236,16 @@ async def test_a_client_with_only_reflection_lists_and_calls(server: Server) -> 
     assert probability > 0.5
 
 
+async def test_settings_beyond_what_grpc_holds_are_taken_for_no_limit() -> None:
+    server = Server(replace(FREE_PORTS, max_connection_age=math.inf, max_text_bytes=2**31 - 1))
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
+        stub: Stub = sentiment_pb2_grpc.SentimentServiceStub(channel)
+        assert (await stub.GetModel(pb.GetModelRequest())).max_text_bytes == 2**31 - 1
+        assert (await stub.Classify(pb.ClassifyRequest(text="good"))).classification.token_count == 1
+    await server.stop()
+
+
 async def test_a_connection_that_ends_of_age_loses_no_answer() -> None:
     server = Server(replace(FREE_PORTS, max_connection_age=1.0))
     await server.start()
@@ -267,32 +266,6 @@ async def test_a_connection_that_ends_of_age_loses_no_answer() -> None:
         assert (await stub.Classify(pb.ClassifyRequest(text="good"))).classification.token_count == 1
         await watching
     await server.stop()
-
-
-async def test_http_tells_liveness_readiness_and_metrics(server: Server, stub: "Stub") -> None:
-    await stub.ClassifyBatch(pb.ClassifyBatchRequest(texts=["good", "bad film"]))
-    assert await asyncio.to_thread(fetch, server, "/livez") == (200, "ok\n")
-    assert await asyncio.to_thread(fetch, server, "/readyz") == (200, "ok\n")
-    assert (await asyncio.to_thread(fetch, server, "/other"))[0] == 404
-    status, text = await asyncio.to_thread(fetch, server, "/metrics")
-    assert status == 200
-    samples = {
-        (sample.name, *sorted(sample.labels.values())): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-    }
-    assert samples["sentiment_request_duration_seconds_count", "ClassifyBatch", "OK"] == 1
-    assert samples["sentiment_review_tokens_sum",] == 3
-    assert samples["sentiment_execution_provider_info", "auto", "cpu"] == 1
-    assert samples["sentiment_ready",] == 1
-    assert ("process_resident_memory_bytes",) in samples
-
-
-async def test_a_blocked_event_loop_is_not_live(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.http_server.LOOP_LIVES_WITHIN", 0.1)
-    monkeypatch.setattr(server, "_loop", asyncio.new_event_loop())  # one that never runs
-    assert await asyncio.to_thread(fetch, server, "/livez") == (503, "no\n")
-    server._loop.close()
 
 
 async def test_a_port_in_use_is_told(server: Server) -> None:
