@@ -17,7 +17,7 @@ SERVE_CONSTRAINTS_cpu := constraints.txt
 SERVE_CONSTRAINTS_gpu := constraints-gpu.txt
 
 # Compiled while the package is installed, if there is a C compiler.
-NATIVE := hatch_build.py $(wildcard bundle/native/*.c)
+NATIVE := hatch_build.py $(wildcard bundle/native/*.[ch])
 BENCH_cpu := $(DEV)
 BENCH_gpu := .venv-bench-gpu
 BENCH := $(BENCH_$(ORT))

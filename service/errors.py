@@ -18,7 +18,10 @@
 `bundle.manifest.BundleError` stands beside StartupError: a bundle that must not be served.
 """
 
+import errno
 from typing import Literal
+
+_OF_PORTS = {errno.EADDRINUSE, errno.EACCES}  # what another port may be free of
 
 # Why a request is refused: the label of the rejection metric and of the log line.
 Reason = Literal[
@@ -124,9 +127,11 @@ class PortError(StartupError):
     """An address cannot be listened on."""
 
 
-def grpc_port_taken(host: str, port: int) -> PortError:
-    """The address for gRPC cannot be listened on."""
-    return PortError(f"cannot listen on {address_of(host, port)} for gRPC; is it in use? choose another --grpc-port")
+def cannot_listen(host: str, port: int, protocol: Literal["gRPC", "HTTP"], cause: OSError | None = None) -> PortError:
+    """An address cannot be listened on, for want of a free port if no `cause` is known."""
+    flag = "--host" if cause and cause.errno not in _OF_PORTS else f"--{protocol.lower()}-port"
+    reason = cause.strerror if cause else "it may be in use"
+    return PortError(f"cannot listen on {address_of(host, port)} for {protocol}: {reason}; choose another {flag}")
 
 
 def address_of(host: str, port: int) -> str:

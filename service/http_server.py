@@ -12,7 +12,7 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
 
-from service.errors import PortError
+from service.errors import cannot_listen
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -55,9 +55,7 @@ class HttpServer:
             kind = _Server6 if ":" in host else ThreadingWSGIServer
             self._server = make_server(host, port, self._app, server_class=kind, handler_class=_QuietHandler)
         except OSError as error:
-            raise PortError(
-                f"cannot listen on {host}:{port} for HTTP: {error.strerror}; choose another --http-port"
-            ) from error
+            raise cannot_listen(host, port, "HTTP", error) from error
         self.port: int = self._server.server_port
         threading.Thread(target=self._server.serve_forever, name="http", daemon=True).start()
 

@@ -72,7 +72,7 @@ class Scorer:
         return await self._score(encodings, deadline)
 
     async def classify_ids(
-        self, sequences: Sequence[npt.ArrayLike], deadline: float | None = None
+        self, sequences: Sequence[Sequence[int]] | npt.NDArray[np.int64], deadline: float | None = None
     ) -> list[Classification]:
         """Classify texts that the caller has tokenized, in order, or none. Padding on the right is taken off."""
         self._check_open()
@@ -95,7 +95,7 @@ class Scorer:
         if self.closed:
             raise Draining
 
-    def _read_ids(self, ids: npt.ArrayLike, field: str) -> Encoding:
+    def _read_ids(self, ids: Sequence[int] | npt.NDArray[np.int64], field: str) -> Encoding:
         config, known = self._tokenizer.config, self._tokenizer.vocabulary_size
         padded = np.asarray(ids, dtype=np.int64)  # (time,)
         places = np.flatnonzero(padded != config.pad_id)

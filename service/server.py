@@ -16,7 +16,7 @@ from bundle.store import find_versions, load_bundle
 from service.calls import Calls
 from service.config import Settings
 from service.engine import Engine
-from service.errors import address_of, grpc_port_taken
+from service.errors import address_of, cannot_listen
 from service.event_loop import interrupt_others
 from service.http_server import HttpServer, loop_lives
 from service.inference_servicer import InferenceServicer
@@ -142,7 +142,7 @@ class Server:
         try:
             return self._grpc.add_insecure_port(address_of(host, port))
         except RuntimeError as error:
-            raise grpc_port_taken(host, port) from error
+            raise cannot_listen(host, port, "gRPC") from error
 
     def _grpc_options(self) -> list[tuple[str, int]]:
         settings = self.settings

@@ -22,3 +22,8 @@ class TableError(BulkError):
 
 class JobError(BulkError):
     """A job cannot begin, or cannot go on."""
+
+
+def changed(what: object) -> JobError:
+    """An input is not what it was when it was read first."""
+    return JobError(f"{what} was changed while it was read; begin anew, with --restart where parts were kept")

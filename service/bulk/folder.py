@@ -5,7 +5,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,8 +21,8 @@ class Folder:
     """
 
     def __init__(self, output: Path, identity: dict[str, Any]) -> None:
-        self.output = output
-        self.path = output.with_name(output.name + ".parts")
+        self.output = output.resolve()  # of a link: what it points to, so that it stays one
+        self.path = self.output.with_name(self.output.name + ".parts")
         self._identity = identity
         self._job = self.path / "job.json"
 
@@ -46,6 +46,7 @@ class Folder:
             self._empty()
         there = self._saved()
         if there is None:
+            self._empty()  # what is there without a word of whose it is
             self._save(self._identity)
         elif other := [name for name, value in self._identity.items() if there.get(name) != value]:
             first = other[0]
@@ -65,12 +66,16 @@ class Folder:
 
     @contextmanager
     def writing(self, path: Path) -> Iterator[Path]:
-        """Write to another name; only when all of it is on disk does it get this one."""
+        """Write to another name; only when all of it is on disk does it get this one. Raises JobError if it cannot."""
         unfinished = path.with_name("." + path.name)
-        yield unfinished
-        _sync(unfinished)
-        os.replace(unfinished, path)
-        _sync(path.parent)
+        try:
+            yield unfinished
+            _sync(unfinished)
+            os.replace(unfinished, path)
+            _sync(path.parent)
+        except OSError as error:
+            reason = f"cannot write {path}: {error.strerror or error}"
+            raise JobError(f"{reason}; mend that, and give the same command again to go on") from error
 
     @contextmanager
     def publishing(self) -> Iterator[Path]:
@@ -90,9 +95,10 @@ class Folder:
         return there == self._identity and self.output.exists() and seal == _seal(self.output)
 
     def remove(self) -> None:
-        """Delete it. Raises OSError if it holds a file that no run has made."""
+        """Delete it, but for files that no run has made."""
         self._empty()
-        self.path.rmdir()
+        with suppress(OSError):
+            self.path.rmdir()
 
     def _empty(self) -> None:
         """job.json goes last: as long as it is there, what remains is known."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from service.bulk.errors import JobError
+from service.bulk.errors import JobError, changed
 from service.bulk.folder import Folder
 from service.bulk.formats import Writer, choose_column, open_table, open_writer
 from service.bulk.parts import PART_ROWS, Classify, Part, Table, classified
@@ -91,7 +91,7 @@ def _state(path: Path) -> dict[str, Any]:
 
 def _check_unchanged(path: Path, state: dict[str, Any]) -> None:
     if _state(path) != state:
-        raise JobError(f"{path} was changed while it was read; give --restart to begin anew")
+        raise changed(path)
 
 
 def _classify_missing(

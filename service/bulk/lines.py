@@ -13,6 +13,16 @@ from service.bulk.parts import PART_ROWS, Kind, Part, Record
 _MOST_CHARACTERS = 16 * 2**20  # of one CSV cell: beyond that a quote was never closed, and the cell is the file's rest
 
 
+def decode_line(source: object, number: int, line: bytes) -> str:
+    """Line `number`, from 1, of a source in UTF-8. Raises TableError if it is not."""
+    try:
+        text = line.decode()
+    except UnicodeDecodeError as error:
+        reason = f"line {number} has bytes that are not UTF-8 (at byte {error.start + 1}); save it as UTF-8"
+        raise TableError(source, reason) from error
+    return text.removeprefix("\ufeff") if number == 1 else text
+
+
 class Lines:
     """The lines of a file in UTF-8, with their ends; `position` is the number of bytes read so far."""
 
@@ -24,12 +34,7 @@ class Lines:
         with self.path.open("rb") as file:  # as text, a lone carriage return would end a line, too
             for number, line in enumerate(file, start=1):
                 self.position += len(line)
-                try:
-                    text = line.decode()
-                except UnicodeDecodeError as error:
-                    reason = f"line {number} has bytes that are not UTF-8 (at byte {error.start + 1}); save it as UTF-8"
-                    raise TableError(self.path, reason) from error
-                yield text.removeprefix("\ufeff") if number == 1 else text
+                yield decode_line(self.path, number, line)
 
 
 class TextTable:
@@ -106,6 +111,8 @@ class JsonlTable(TextTable):
         for record in self._rows(lines):
             for name, value in record.items():
                 types.setdefault(name, set()).add(_type_of(value))
+        if not lines.position:
+            raise TableError(self.path, "is empty; each line must be a JSON object")
         return {name: _kind_of(found) for name, found in types.items()}
 
     def _rows(self, lines: Lines) -> Iterator[Record]:

@@ -5,7 +5,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from service.bulk.errors import TableError
+from service.bulk.errors import JobError, TableError
 from service.bulk.outcomes import COLUMNS, Outcome, to_row
 from service.bulk.parts import PART_ROWS, Kind, Part, Record, Table
 from service.bulk.values import encode, to_text
@@ -118,9 +118,27 @@ def load_pyarrow(path: Path) -> Any:
 
 
 def to_records(rows: "pyarrow.Table") -> list[Record]:
-    """Rows as Python's values."""
-    records: list[Record] = rows.to_pylist()
-    return records
+    """Rows as Python's values. Raises JobError if a column has some that cannot be."""
+    columns = [_to_values(name, column) for name, column in zip(rows.column_names, rows.columns, strict=True)]
+    return [dict(zip(rows.column_names, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def _to_values(name: str, column: "pyarrow.ChunkedArray") -> list[Any]:
+    import pyarrow
+
+    try:
+        try:
+            values: list[Any] = column.to_pylist()
+        except (
+            ValueError,
+            OverflowError,
+        ):  # nanoseconds, years beyond 9999: Python has no such times, Arrow's text has
+            values = column.cast(pyarrow.string()).to_pylist()
+    except (ValueError, pyarrow.ArrowException) as error:
+        raise JobError(
+            f"column {name!r} cannot be written as text ({error}); write .parquet, or leave it out"
+        ) from error
+    return values
 
 
 def to_arrow(outcomes: Sequence[Outcome]) -> "pyarrow.Table":

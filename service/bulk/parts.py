@@ -5,6 +5,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from service.bulk.errors import changed
 from service.bulk.outcomes import Outcome, refuse
 
 PART_ROWS = 4096
@@ -46,13 +47,19 @@ def classified(
     """Every part with the outcomes of its rows, in order.
 
     `ahead` and `parts` read the same parts: the texts as far ahead as `classify` likes, the rows when their outcomes
-    are there. So no row takes memory while its text is with a model.
+    are there. So no row takes memory while its text is with a model. Raises JobError if they turn out not to be the
+    same.
     """
     with closing(classify(_texts(part, max_text_bytes) for part in ahead)) as answered:
-        for part, outcomes in zip(parts, answered, strict=True):
-            answers = iter(outcomes)
+        for part in parts:
             refusals = [refuse(cell, max_text_bytes) for cell in part.cells]
+            outcomes = next(answered, None)
+            if outcomes is None or len(outcomes) != refusals.count(None):
+                raise changed("the input")
+            answers = iter(outcomes)
             yield part, [refusal or next(answers) for refusal in refusals]
+        if next(answered, None) is not None:
+            raise changed("the input")
 
 
 def _texts(part: Part, max_text_bytes: int) -> list[str]:

@@ -40,10 +40,10 @@ class Progress:
 
     def summary(self) -> str:
         """What this run did."""
-        before = f" (and {self.rows_before:,} by an earlier run)" if self.rows_before else ""
+        before = f" (and {self.rows_before:,} rows by an earlier run)" if self.rows_before else ""
         seconds = time.monotonic() - self._started
         return (
-            f"{self.rows:,} rows{before}, {self.unanswered:,} without an answer, "
+            f"{self.rows:,} rows, {self.unanswered:,} without an answer{before}, "
             f"{seconds:,.1f} s, {self._rate():,.0f} rows a second"
         )
 

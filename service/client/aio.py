@@ -13,7 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from service.classification import Classification
 from service.client.answers import ModelInfo, to_classification, to_model_info
-from service.client.batches import CALLS_IN_FLIGHT, Part, in_parts, progress_bar
+from service.client.batches import CALLS_IN_FLIGHT, Part, halves, in_parts, progress_bar
 from service.client.coalescer import Coalescer
 from service.client.connection import DEFAULT_TARGET, OPTIONS, TIMEOUT, Tls, channel_credentials
 from service.client.errors import RETRIES, ClientError, pause_or_raise
@@ -113,15 +113,19 @@ class AsyncSentimentClient:
         await self.close()
 
     def _start(self, part: Part) -> asyncio.Task[list[Classification]]:
-        async def classify() -> list[Classification]:
-            with part.naming_texts():
-                return await self._classify_batch(part.texts)
+        return asyncio.create_task(self._classify_part(part))
 
-        return asyncio.create_task(classify())
+    async def _classify_part(self, part: Part) -> list[Classification]:
+        with part.naming_texts():
+            return await self._classify_batch(part.texts)
 
     async def _classify_batch(self, texts: list[str]) -> list[Classification]:
         request = pb.ClassifyBatchRequest(texts=texts, model_version=self._model_version)
-        response = await self._call(self._sentiment.ClassifyBatch, request)
+        try:
+            response = await self._call(self._sentiment.ClassifyBatch, request)
+        except ClientError as error:
+            first, second = halves(texts, error)
+            return await self._classify_part(first) + await self._classify_part(second)
         return [*map(to_classification, response.classifications)]
 
     async def _call(self, method: _Method[Request, Response], request: Request) -> Response:

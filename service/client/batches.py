@@ -9,7 +9,7 @@ from typing import Any
 
 from service.client.errors import ClientError
 
-TEXTS_PER_CALL = 64
+TEXTS_PER_CALL = 64  # at most; a server may take fewer
 CALLS_IN_FLIGHT = 3  # one in the model, one waiting for it, one on its way
 
 FIELD = re.compile(r"texts\[(\d+)\]")  # how the server names a text of a call
@@ -43,6 +43,14 @@ def in_parts(texts: Iterable[str]) -> Iterator[Part]:
         if not part:
             return
         yield Part(start, part)
+
+
+def halves(texts: list[str], error: ClientError) -> list[Part]:
+    """The two halves of a call that a server finds too large. Raises `error` if it is another one."""
+    if error.field != "texts" or len(texts) < 2:
+        raise error
+    middle = len(texts) // 2
+    return [Part(0, texts[:middle]), Part(middle, texts[middle:])]
 
 
 @contextmanager

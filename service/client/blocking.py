@@ -4,7 +4,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import count, islice
+from itertools import chain, count, islice
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
@@ -13,9 +13,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from service.classification import Classification
 from service.client.answers import ModelInfo, to_classification, to_model_info
-from service.client.batches import CALLS_IN_FLIGHT, Part, in_parts, progress_bar
+from service.client.batches import CALLS_IN_FLIGHT, Part, halves, in_parts, progress_bar
 from service.client.connection import DEFAULT_TARGET, OPTIONS, TIMEOUT, Tls, channel_credentials
-from service.client.errors import RETRIES, pause_or_raise
+from service.client.errors import RETRIES, ClientError, pause_or_raise
 from service.pb import sentiment_pb2 as pb
 from service.pb import sentiment_pb2_grpc
 
@@ -102,7 +102,10 @@ class SentimentClient:
     def _classify_part(self, part: Part) -> list[Classification]:
         request = pb.ClassifyBatchRequest(texts=part.texts, model_version=self._model_version)
         with part.naming_texts():
-            return [*map(to_classification, self._call(self._sentiment.ClassifyBatch, request).classifications)]
+            try:
+                return [*map(to_classification, self._call(self._sentiment.ClassifyBatch, request).classifications)]
+            except ClientError as error:
+                return [*chain.from_iterable(map(self._classify_part, halves(part.texts, error)))]
 
     def _call(self, method: _Method[Request, Response], request: Request) -> Response:
         """Call, and try again while that may help and there is time."""

@@ -7,6 +7,9 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from itertools import chain
+
+import grpc
 
 from service.classification import Classification
 from service.client.batches import FIELD, TEXTS_PER_CALL
@@ -30,11 +33,13 @@ class Coalescer:
     def __init__(self, classify_batch: ClassifyBatch) -> None:
         self._classify_batch = classify_batch
         self._waiting = deque[_Waiting]()
-        self._calls = set[asyncio.Task[None]]()
-        self._scheduled = False
+        self._calls: dict[asyncio.Task[None], list[_Waiting]] = {}
+        self._scheduled = self._closed = False
 
     async def classify(self, text: str) -> Classification:
         """Classify one text, in company. Raises what its call raises; a caller may be cancelled alone."""
+        if self._closed:
+            raise _closed()
         loop = asyncio.get_running_loop()
         waiting = _Waiting(text, loop.create_future())
         self._waiting.append(waiting)
@@ -44,10 +49,16 @@ class Coalescer:
         return await waiting.answer
 
     async def close(self) -> None:
-        """Give up what is out."""
-        for call in self._calls:
+        """Give up what is out and what waits: their callers get a ClientError."""
+        self._closed = True
+        for one in chain(self._waiting, *self._calls.values()):
+            if not one.answer.done():
+                one.answer.set_exception(_closed())
+        self._waiting.clear()
+        calls = list(self._calls)
+        for call in calls:
             call.cancel()
-        await asyncio.gather(*self._calls, return_exceptions=True)
+        await asyncio.gather(*calls, return_exceptions=True)
 
     def _send(self) -> None:
         """Let what waits leave, shared out over the calls that are free."""
@@ -59,20 +70,16 @@ class Coalescer:
             together = [one for one in taken if not one.answer.done()]  # or its caller has gone
             if together:
                 call = asyncio.create_task(self._call(together))
-                self._calls.add(call)
+                self._calls[call] = together
                 call.add_done_callback(self._returned)
 
     def _returned(self, call: asyncio.Task[None]) -> None:
-        self._calls.discard(call)
+        del self._calls[call]
         self._send()
 
     async def _call(self, together: list[_Waiting]) -> None:
         try:
             answers = await self._classify_batch([one.text for one in together])
-        except asyncio.CancelledError:
-            for one in together:
-                one.answer.cancel()
-            raise
         except Exception as error:
             self._fail(together, error)
         else:
@@ -91,3 +98,7 @@ class Coalescer:
         for one in failed:
             if not one.answer.done():
                 one.answer.set_exception(own)
+
+
+def _closed() -> ClientError:
+    return ClientError(grpc.StatusCode.CANCELLED, "the client was closed")

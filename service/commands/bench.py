@@ -9,6 +9,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from service.bulk.errors import TableError
+from service.bulk.lines import Lines
 from service.client import AsyncSentimentClient
 from service.client.load import PERCENTILES, LoadReport, closed_loop, open_loop, synthetic_reviews
 from service.commands.connecting import add_connection_flags, connect
@@ -66,9 +68,11 @@ def _bench(arguments: argparse.Namespace) -> int:
 
 
 def _texts(file: Path | None) -> list[str]:
-    texts = [line for line in file.read_text().splitlines() if line.strip()] if file else synthetic_reviews()
+    if not file:
+        return synthetic_reviews()
+    texts = [text for line in Lines(file) if (text := line.strip())]
     if not texts:
-        raise OSError(f"{file} holds no reviews")
+        raise TableError(file, "holds no reviews")
     return texts
 
 
@@ -86,7 +90,7 @@ def _summary(report: LoadReport) -> dict[str, Any]:
         "answers": len(report.latencies),
         "per_second": report.per_second,
         **latencies,
-        "max_ms": 1e3 * max(report.latencies, default=math.nan),
+        "max_ms": 1e3 * max(report.latencies) if report.latencies else None,
         "errors": dict(report.errors),
         "most_late_ms": 1e3 * report.most_late,
     }

@@ -2,17 +2,19 @@
 
 import argparse
 import json
+import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from service.bulk.flags import FORMATS, add_file_flags, to_job
 from service.bulk.formats import choose_column, open_table
 from service.bulk.job import ModelId, run
+from service.bulk.lines import decode_line
 from service.bulk.outcomes import BLANK, Outcome
 from service.bulk.parts import Classify, classified
 from service.bulk.progress import Progress
@@ -29,6 +31,8 @@ examples:
   review-sentiment classify --file reviews.txt > answers.jsonl
   review-sentiment classify --file reviews.csv --output answers.csv    goes on where it was when given again
 """
+
+_AT_ONCE = 2**16  # bytes of standard input, which is what a pipe holds
 
 
 def add_to(commands: Any) -> None:
@@ -63,11 +67,11 @@ def _classify(parser: argparse.ArgumentParser, arguments: argparse.Namespace) ->
 
 
 def _print_texts(arguments: argparse.Namespace) -> None:
-    kept: list[str] = []  # texts whose answers are still to come
     show = _shower()
     with connect(SentimentClient, arguments) as client:
-        for answer in client.classify_many(_remember(arguments.texts or _not_blank(sys.stdin), kept)):
-            show(kept.pop(0), answer)
+        for texts in [_utf8(arguments.texts)] if arguments.texts else _as_they_come(sys.stdin.buffer):
+            for text, answer in zip(texts, client.classify_many(texts), strict=True):
+                show(text, answer)
 
 
 def _print_file(arguments: argparse.Namespace) -> None:
@@ -101,20 +105,34 @@ def _server(arguments: argparse.Namespace) -> tuple[ModelInfo, Classify]:
     return info, partial(classify_remotely, partial(connect, AsyncSentimentClient, pinned))
 
 
-def _remember(texts: Iterable[str], kept: list[str]) -> Iterator[str]:
-    for text in texts:
-        kept.append(text)
-        yield text
+def _utf8(texts: list[str]) -> list[str]:
+    for number, text in enumerate(texts, start=1):
+        decode_line(f"text {number} of the command line", 1, os.fsencode(text))
+    return texts
 
 
-def _not_blank(lines: Iterable[str]) -> Iterator[str]:
-    skipped = 0
-    for line in lines:
-        if text := line.strip():
-            yield text
-        else:
-            skipped += 1
+def _as_they_come(source: BinaryIO) -> Iterator[list[str]]:
+    """The lines that are there, without waiting for more: a log may be followed for days. Blank ones are skipped."""
+    number = skipped = 0
+    for lines in _whole_lines(source):
+        texts = []
+        for line in lines:
+            number += 1
+            if text := decode_line("standard input", number, line).strip():
+                texts.append(text)
+            else:
+                skipped += 1
+        yield texts
     _tell_skipped(skipped)
+
+
+def _whole_lines(source: BinaryIO) -> Iterator[list[bytes]]:
+    rest = b""
+    while chunk := source.read1(_AT_ONCE):  # type: ignore[attr-defined]  # standard input has it
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield lines
+    if rest:
+        yield [rest]
 
 
 def _tell_skipped(skipped: int) -> None:

@@ -53,8 +53,11 @@ class Child:
                 self._line.shutdown(socket.SHUT_WR)
 
     async def _start(self, line: socket.socket) -> asyncio.subprocess.Process:
-        command = (sys.executable, "-m", "service.workers.worker", str(self.number))
-        return await asyncio.create_subprocess_exec(*command, stdin=line.fileno(), env=self._environment)
+        # With no code from the folder that we are in (-P); and Ctrl-C is for us alone: the line says when to end.
+        command = (sys.executable, "-P", "-m", "service.workers.worker", str(self.number))
+        return await asyncio.create_subprocess_exec(
+            *command, stdin=line.fileno(), env=self._environment, start_new_session=True
+        )
 
     async def _listen(self, reader: asyncio.StreamReader) -> bool:
         """Hear whether it is ready, until its end; False if it falls silent before."""

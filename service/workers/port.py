@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from service.errors import grpc_port_taken
+from service.errors import cannot_listen
 
 
 @contextmanager
@@ -23,7 +23,7 @@ def hold_port(host: str, port: int) -> Iterator[int]:
                 claim = held.enter_context(socket.socket(socket.AF_UNIX))
                 claim.bind(f"\0review-sentiment {address}:{port}")
         except OSError as error:
-            raise grpc_port_taken(host, port) from error
+            raise cannot_listen(host, port, "gRPC", error) from error
         yield port
 
 

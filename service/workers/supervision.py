@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
@@ -48,7 +49,7 @@ def _environment(settings: Settings, port: int) -> Mapping[str, str]:
     versions = ",".join(path.name for path in find_versions(settings.models, settings.model_version))
     one = replace(settings, workers="1", grpc_port=port, model_version=versions)
     ours = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-    return ours | to_environment(one)
+    return ours | to_environment(one) | {"PYTHONPATH": os.pathsep.join(sys.path)}  # the same code, too
 
 
 def _http(settings: Settings, supervisor: Supervisor) -> HttpServer:

@@ -76,6 +76,32 @@ def test_classify_reads_standard_input_and_files_a_review_a_line(server: Running
     assert "skipped 100 blank lines" in piped.stderr
 
 
+def test_lines_are_answered_as_they_come(server: Running) -> None:
+    command = [*COMMAND, "classify", "--target", server.target]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin and process.stdout
+        for text in ("the first", "the second"):
+            process.stdin.write(f"{text}\n")
+            process.stdin.flush()
+            assert json.loads(process.stdout.readline())["text"] == text
+        process.stdin.write("no end of line")
+        process.stdin.close()
+        assert json.loads(process.stdout.readline())["text"] == "no end of line"
+        assert process.wait(60) == 0
+
+
+def test_bytes_that_are_not_utf_8_are_told(server: Running, tmp_path: Path) -> None:
+    (tmp_path / "latin1.txt").write_bytes(b"caf\xe9\n")
+    command = [*COMMAND, "classify", "--target", server.target]
+    piped = subprocess.run(command, input=b"fine\ncaf\xe9\n", capture_output=True, timeout=60)
+    named = subprocess.run([*command, "fine", b"caf\xe9"], capture_output=True, timeout=60)
+    bench = run("bench", "--target", server.target, "--file", str(tmp_path / "latin1.txt"))
+    assert (piped.returncode, named.returncode, bench.returncode) == (1, 1, 1)
+    assert piped.stderr.startswith(b"error: standard input: line 2 has bytes that are not UTF-8 (at byte 4)")
+    assert named.stderr.startswith(b"error: text 2 of the command line: line 1 has bytes that are not UTF-8")
+    assert "latin1.txt: line 1 has bytes that are not UTF-8" in bench.stderr
+
+
 def test_health_tells_and_exits_by_it(server: Running) -> None:
     assert (done := run("health", "--target", server.target)).returncode == 0
     assert done.stdout == "SERVING\n"
@@ -114,7 +140,9 @@ def test_a_server_that_cannot_start_says_why(flags: list[str], environment: dict
 def test_a_port_in_use_is_told(server: Running) -> None:
     done = run("serve", "--grpc-port", str(server.grpc_port), "--http-port", "0")
     assert done.returncode == 1
-    assert f"error: cannot listen on {server.target} for gRPC; is it in use?" in done.stderr
+    assert (
+        f"error: cannot listen on {server.target} for gRPC: it may be in use; choose another --grpc-port" in done.stderr
+    )
 
 
 def test_sigterm_ends_with_status_0_and_a_line() -> None:

@@ -123,6 +123,32 @@ def test_many_reads_no_further_ahead_than_its_calls(client: SentimentClient) -> 
     answers.close()  # type: ignore[attr-defined]  # it is a generator
 
 
+async def test_a_server_that_takes_fewer_texts_a_call_gets_fewer() -> None:
+    texts = [f"film {number}" for number in range(50)]
+    with serving("--max-texts", "10") as server:
+        with SentimentClient(server.target) as client:
+            expected = await asyncio.to_thread(lambda: list(client.classify_many(texts)))
+            with pytest.raises(ClientError, match=r"texts\[47\] is blank"):
+                await asyncio.to_thread(lambda: list(client.classify_many([*texts[:47], " ", *texts])))
+        async with AsyncSentimentClient(server.target) as async_client:
+            assert [answer async for answer in async_client.classify_many(texts)] == expected
+            assert await asyncio.gather(*map(async_client.classify, texts)) == expected
+
+
+async def test_closing_tells_everybody_who_waits() -> None:
+    with serving() as server:
+        client = AsyncSentimentClient(server.target, timeout=60)
+        calls = [asyncio.create_task(client.classify(f"film {number}")) for number in range(1000)]
+        for _ in range(3):
+            await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            await client.close()
+            outcomes = await asyncio.gather(*calls, return_exceptions=True)
+        assert {str(outcome) for outcome in outcomes} == {"CANCELLED: the client was closed"}
+        with pytest.raises(ClientError, match="the client was closed"):
+            await client.classify("late")
+
+
 def test_progress_is_told_on_request(client: SentimentClient, capfd: pytest.CaptureFixture[str]) -> None:
     list(client.classify_many(["fine"] * 3, progress=True))
     assert "3/3" in capfd.readouterr().err

@@ -10,7 +10,7 @@ from service.errors import ConfigError
 
 def test_flags_win_over_the_environment_over_the_file_over_defaults(tmp_path: Path) -> None:
     file = tmp_path / "settings.toml"
-    file.write_text('max_batch_size = 1\nmax_queue_size = 1000\ngrace = 2.5\nmodels = "m"\n')
+    file.write_text('\ufeffmax_batch_size = 1\nmax_queue_size = 1000\ngrace = 2.5\nmodels = "m"\n')
     environment = {"SENTIMENT_CONFIG": str(file), "SENTIMENT_MAX_BATCH_SIZE": "2", "SENTIMENT_GRPC_PORT": "7"}
     settings = load_settings({"grpc_port": "9", "command": None}, environment | {"PATH": "/bin"})
     assert settings == Settings(max_batch_size=2, max_queue_size=1000, grace=2.5, grpc_port=9, models=Path("m"))

@@ -12,7 +12,7 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from service.bulk.errors import TableError
+from service.bulk.errors import JobError, TableError
 from service.bulk.formats import choose_column, open_table, open_writer
 from service.bulk.outcomes import COLUMNS, Outcome, from_row, refuse, to_row
 from service.bulk.parts import PART_ROWS
@@ -181,6 +181,7 @@ def test_half_a_surrogate_pair_is_kept_where_it_can_be(tmp_path: Path) -> None:
         ("in.csv", b"id,text\n1,one\n2,two, three\n", "row 2 has 3 fields, the header 2"),
         ("in.csv", b'text\none\n"two\n', "row 2 cannot be read as CSV (up to line 3): unexpected end of data"),
         ("in.csv", b"text\none\nna\xefve\n", "line 3 has bytes that are not UTF-8"),
+        ("in.jsonl", b"", "is empty; each line must be a JSON object"),
         ("in.jsonl", b'{"text": "one"}\n{"text": \n', "line 2 is not JSON: "),
         ("in.jsonl", b'{"text": "one"}\n["two"]\n', "line 2 is no JSON object"),
         ("in.parquet", b"PAR1 and more", "is not Parquet: "),
@@ -192,6 +193,27 @@ def test_what_cannot_be_read_is_named(name: str, content: bytes, reason: str, tm
     with pytest.raises(TableError) as refused:
         texts_of(path)
     assert str(refused.value).startswith(f"{path}: {reason}")
+
+
+@pytest.mark.parametrize("into", ["csv", "jsonl"])
+def test_times_that_python_has_not_are_written_as_arrow_writes_them(into: str, tmp_path: Path) -> None:
+    times = pyarrow.array([1, 10**18 + 1], pyarrow.timestamp("ns"))
+    far = pyarrow.array([2**60, 0], pyarrow.timestamp("ms"))
+    parquet.write_table(pyarrow.table({"text": ["a", "b"], "when": times, "far": far}), path := tmp_path / "in.parquet")
+    rows = rows_of(copy(path, tmp_path / f"out.{into}"))
+    assert [row["when"].replace("T", " ") for row in rows] == [
+        "1970-01-01 00:00:00.000000001",
+        "2001-09-09 01:46:40.000000001",
+    ]
+    assert rows[1]["far"].startswith("1970-01-01")
+
+
+@pytest.mark.parametrize("into", ["csv", "jsonl"])
+def test_a_column_beside_the_text_that_is_not_utf_8_is_named(into: str, tmp_path: Path) -> None:
+    bad = pyarrow.array([b"na\xefve"]).view(pyarrow.string())
+    parquet.write_table(pyarrow.table({"text": ["fine"], "title": bad}), path := tmp_path / "in.parquet")
+    with pytest.raises(JobError, match=r"column 'title' cannot be written as text \(.*\); write \.parquet"):
+        copy(path, tmp_path / f"out.{into}")
 
 
 def test_a_text_in_parquet_that_is_not_utf_8_is_named(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+import service
 from bundle.store import Bundle
 from service.config import Settings
 from service.cores import usable_cores
@@ -239,6 +240,34 @@ def test_a_port_in_use_is_told(server: Running, port: str) -> None:
         done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
         assert done.returncode == 1
         assert f"error: cannot listen on 127.0.0.1:{taken} for {port}" in done.stderr
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_an_address_of_another_machine_is_told(workers: str) -> None:
+    command = [*SERVE, "--workers", workers, "--host", "192.0.2.1"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 1
+    assert "error: cannot listen on 192.0.2.1:0 for " in done.stderr
+    assert ": Cannot assign requested address; choose another --host" in done.stderr
+
+
+def test_workers_run_the_code_of_their_supervisor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "grpc.py").write_text("raise SystemExit('not this one')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(Path(service.__file__).parent.parent))
+    with serving(*TWO, command=[SERVE[0], "-P", *SERVE[1:]]) as running:
+        with grpc.insecure_channel(running.target) as channel:
+            assert Stub(channel).Classify(pb.ClassifyRequest(text="good")).classification.token_count == 1
+        assert running.stop() == 0
+
+
+def test_ctrl_c_is_the_supervisor_s() -> None:
+    with serving(*TWO) as running:
+        supervisor = psutil.Process(running.process.pid)
+        assert supervisor.children()
+        assert os.getpgid(supervisor.pid) not in {os.getpgid(worker.pid) for worker in supervisor.children()}
+        running.process.send_signal(signal.SIGINT)
+        assert running.process.wait(30) == 0
 
 
 def test_auto_is_a_worker_for_each_core() -> None:
