@@ -11,8 +11,8 @@ ARGS ?=
 DEV := .venv
 CLIENTS := .venv-clients
 SERVE := .venv-serve-$(ORT)
-SERVE_EXTRA_cpu := serve,bulk
-SERVE_EXTRA_gpu := gpu,bulk
+SERVE_EXTRA_cpu := serve,bulk,tracing
+SERVE_EXTRA_gpu := gpu,bulk,tracing
 SERVE_CONSTRAINTS_cpu := constraints.txt
 SERVE_CONSTRAINTS_gpu := constraints-gpu.txt
 

@@ -87,12 +87,13 @@ class Start:
 
 @dataclass(frozen=True)
 class Scaled:
-    """Many workers on all cores, which they share with the client; `round` is 0 for the median."""
+    """Workers, each on a core; `round` is 0 for the median. CPU is for a review."""
 
     workers: int
     round: int
     per_second: float
     cpu_us: float
+    busiest_us: float  # of the busiest process's CPU
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from benchmarks.figures import Conditions
 
 _READING = """\
-One command measures everything here, in about 8 minutes:
+One command measures everything here, in about 9 minutes:
 
     make bench DATA=path/to/imdb
 

@@ -22,8 +22,13 @@ class Usage:
     """CPU seconds that a server has used until `time`; by thread as far as the thread still lives."""
 
     time: float  # of time.perf_counter
-    cpu: float
+    by_process: dict[str, float]
     by_thread: dict[str, float]  # of MAIN, ENGINE and OTHERS
+
+    @property
+    def cpu(self) -> float:
+        """Of all processes."""
+        return sum(self.by_process.values())
 
 
 class ProcessTree:
@@ -38,7 +43,8 @@ class ProcessTree:
         for process in processes:
             for thread in process.glob("task/*"):
                 threads[_kind(process, thread)] += _cpu_seconds(thread)
-        return Usage(time.perf_counter(), sum(map(_cpu_seconds, processes)), dict(threads))
+        by_process = {process.name: _cpu_seconds(process) for process in processes}
+        return Usage(time.perf_counter(), by_process, dict(threads))
 
     def forget_peak(self) -> None:
         """Let `peak_bytes` begin anew."""

@@ -19,9 +19,14 @@ from benchmarks.records import FILE_NAME, Records
 CORE_HOUR_PRICE = 0.04  # US dollars; an assumption: about what a core of a shared machine rents for
 
 _CAPACITY = """\
-Requests come one by one, at random. 100% is capacity: the most that was answered of two loads, 75% and 85% of what 64
-callers reach; they ask in bursts, which costs less. Latencies count from when a request was due. Each figure is the
-median of the rounds, each of which looked for its own capacity."""
+Requests come one by one, at random. Capacity (100%) is the most that was answered of loads that rose from 75% of the
+rate of 64 callers, by 5% of it, until the server no longer kept up; those callers ask in bursts, which costs less.
+Latencies count from when a request was due. Each figure is the median of the rounds, each of which looked for its own
+capacity."""
+_WORKERS = """\
+Batches of 64, 8 in flight: one worker on one core, and two on two. With two cores in all the client is on the second
+one, too, so the rates do not tell what two workers can do. The bound counts what a review costs the one worker, over
+what it costs the busier of the two."""
 _PARTS = """\
 CPU microseconds a review, by thread; tokenizing is part of the event loop. Ours is what its histogram says, in time and
 not in CPU; the baseline's tokenizer is timed in the client's process."""
@@ -85,7 +90,7 @@ def _of_load(records: Records, links: dict[str, str]) -> Iterator[str]:
         )
     if records.of(Scaled):
         yield "## Workers"
-        yield "Batches of 64, 8 in flight: one worker on one core, two on two cores that they share with the client."
+        yield _WORKERS
         yield tables.scaling(records)
 
 

@@ -1,6 +1,6 @@
 """Measures the service beside a plain one, and writes figures, tables and pictures into a folder.
 
-    make bench                                  all of it, 7 minutes
+    make bench                                  all of it, 9 minutes
     make bench DATA=path/to/imdb                with real reviews
     make bench ARGS="--quick"                   shows in a minute that everything works; figures worth nothing
     make bench ARGS="--only load start"         some parts

@@ -1,4 +1,4 @@
-"""One worker on one core, and two on two cores that they share with a light client."""
+"""One worker on one core, and two on two; with no third core, a light client shares the second."""
 
 from collections.abc import Sequence
 from dataclasses import fields
@@ -34,8 +34,8 @@ def measure_scaling(
             measured.append(scaled)
             print(f"round {number}: {workers} workers {scaled.per_second:,.0f} a second", flush=True)
     for workers, measured in rounds.items():
-        rate, cpu = median(one.per_second for one in measured), median(one.cpu_us for one in measured)
-        records.add(Scaled(workers, 0, rate, cpu))
+        medians = (median(getattr(one, name) for one in measured) for name in ("per_second", "cpu_us", "busiest_us"))
+        records.add(Scaled(workers, 0, *medians))
 
 
 async def _measure(workers: int, number: int, subject: Subject, texts: Sequence[str], plan: Plan) -> Scaled:
@@ -43,5 +43,6 @@ async def _measure(workers: int, number: int, subject: Subject, texts: Sequence[
         load = await closed_loop(method, _IN_FLIGHT, plan.warm_up, plan.window, subject.tree.look)
     check_answers(method, load.asked, subject.expected, subject.tolerance)
     answered = len(load.measured()) * method.reviews
-    cpu = (load.after.cpu - load.before.cpu) * MICROSECONDS / answered
-    return Scaled(workers, number, answered / load.seconds, cpu)
+    before, after = load.before.by_process, load.after.by_process
+    used = [(after[process] - before[process]) * MICROSECONDS / answered for process in before]
+    return Scaled(workers, number, answered / load.seconds, sum(used), max(used))

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable
+from itertools import product
 from typing import Any, NoReturn, TypeVar
 
 import grpc
@@ -21,8 +22,9 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 Context = grpc.aio.ServicerContext[Any, Any]
 
-# Methods that answer reviews.
+# Methods that answer reviews, and the codes by which the service itself fails them: what objectives count.
 METHODS = ("Classify", "ClassifyBatch", "ClassifyStream", "ModelInfer")
+FAILURES = ("RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED", "UNAVAILABLE", "INTERNAL")
 
 # Seconds by which gRPC, on a clock of its own, may find a deadline passed before we do.
 _CLOCKS_APART = 0.01
@@ -38,8 +40,8 @@ class Calls:
         self._refusals = RefusalLog(logger)
         self._open = _OpenCalls()
         self._readers: set[asyncio.Task[None]] = set()
-        for method in METHODS:  # there from the start, or a rate would miss the first of each
-            metrics.request(method, grpc.StatusCode.OK.name)
+        for method, code in product(METHODS, (grpc.StatusCode.OK.name, *FAILURES)):
+            metrics.request(method, code)  # there from the start, or a rate would miss the first of each
 
     async def drain(self) -> None:
         """Stop reading streams, and wait until every open call is answered."""

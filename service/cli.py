@@ -27,7 +27,7 @@ exit status:
   0  done
   1  failed: the reason is on standard error
   2  wrong usage
-  3  the server cannot be reached or has no room: try again
+  3  the server cannot be reached, has no room, or was too slow: try again
   130  interrupted
 """
 

@@ -62,12 +62,17 @@ class RequestQueue:
         """Reviews that somebody still waits for."""
         return len(self._entries)
 
+    def check_room(self, count: int) -> None:
+        """Raises QueueFull if so many more would not fit now."""
+        waiting = len(self)
+        if waiting + count > self.capacity:
+            raise QueueFull(waiting, self.capacity, retry_after=waiting * self.seconds_per_review)
+
     def put(self, entries: Sequence[Entry]) -> None:
         """Add all entries or none. Raises QueueFull, at once, when they do not fit."""
         with self._lock:
             waiting = len(self)
-            if waiting + len(entries) > self.capacity:
-                raise QueueFull(waiting, self.capacity, retry_after=waiting * self.seconds_per_review)
+            self.check_room(len(entries))
             self._entries.update(dict.fromkeys(entries))
         if not waiting:
             self._bell.put(None)

@@ -53,7 +53,7 @@ class Scorer:
 
     async def classify(self, text: str, deadline: float | None = None) -> Classification:
         """Classify one text. `deadline` is a time of `time.monotonic`. Raises a RequestError if it is refused."""
-        self._check_open()
+        self._check_open(1)
         (classification,) = await self._score([self._encode(text, "text")], deadline)
         return classification
 
@@ -61,8 +61,8 @@ class Scorer:
         self, texts: Sequence[str], deadline: float | None = None, field: str = "texts"
     ) -> list[Classification]:
         """Classify all texts, in order, or none: one that is refused refuses the whole. `field` is their name."""
-        self._check_open()
         self.check_count(len(texts), field)
+        self._check_open(len(texts))
         encodings, since = list[Encoding](), time.monotonic()
         for index, text in enumerate(texts):
             if time.monotonic() - since > _TURN:
@@ -75,8 +75,8 @@ class Scorer:
         self, sequences: Sequence[Sequence[int]] | npt.NDArray[np.int64], deadline: float | None = None
     ) -> list[Classification]:
         """Classify texts that the caller has tokenized, in order, or none. Padding on the right is taken off."""
-        self._check_open()
         self.check_count(len(sequences), "input_ids")
+        self._check_open(len(sequences))
         return await self._score([self._read_ids(ids, f"input_ids[{n}]") for n, ids in enumerate(sequences)], deadline)
 
     def check_count(self, count: int, field: str) -> None:
@@ -91,9 +91,11 @@ class Scorer:
         if length > most:
             raise InvalidRequest("text_too_long", field, f"has {length} ids for a text; send at most {most}")
 
-    def _check_open(self) -> None:
+    def _check_open(self, count: int) -> None:
+        """Before any work is done for so many texts."""
         if self.closed:
             raise Draining
+        self._queue.check_room(count)
 
     def _read_ids(self, ids: Sequence[int] | npt.NDArray[np.int64], field: str) -> Encoding:
         config, known = self._tokenizer.config, self._tokenizer.vocabulary_size

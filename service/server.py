@@ -33,6 +33,7 @@ SERVICE_NAME = sentiment_pb2.DESCRIPTOR.services_by_name["SentimentService"].ful
 INFERENCE_NAME = open_inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 
 _MESSAGE_OVERHEAD = 64 * 1024  # bytes of a request beside its texts' own
+_MESSAGE = 8 * 2**20  # bytes of a request's texts, if one text may not have more: what is read before it can be refused
 _PENDING = 100_000  # calls; more than may be read before the queue is full
 _LARGEST = 2**31 - 1  # that an option of gRPC may be; for an age in milliseconds it means for ever
 _GARBAGE = 20_000  # objects more than before, until Python looks for cycles among them; it takes a few megabytes
@@ -146,10 +147,9 @@ class Server:
 
     def _grpc_options(self) -> list[tuple[str, int]]:
         settings = self.settings
-        # The largest request within the limits fits, so that anything larger gets our own, clearer refusal.
-        largest = settings.max_texts * settings.max_text_bytes + _MESSAGE_OVERHEAD
+        texts = min(settings.max_texts * settings.max_text_bytes, max(settings.max_text_bytes, _MESSAGE))
         return [
-            ("grpc.max_receive_message_length", min(largest, _LARGEST)),
+            ("grpc.max_receive_message_length", min(texts + _MESSAGE_OVERHEAD, _LARGEST)),
             # A client that connects anew asks for the addresses anew; gRPC spreads the ages by a tenth.
             ("grpc.max_connection_age_ms", int(min(settings.max_connection_age * 1000, _LARGEST))),
             # Clients may ping an idle connection this often (milliseconds), to notice one that has died.

@@ -36,7 +36,7 @@ class Tracer:
             from opentelemetry.sdk.trace import TracerProvider, sampling
             from opentelemetry.sdk.trace.export import BatchSpanProcessor
         except ImportError as error:
-            reason = f"tracing needs OpenTelemetry ({error}): pip install 'review-sentiment[tracing]'"
+            reason = f"tracing needs OpenTelemetry ({error}): pip install '.[tracing]' in the repository's folder"
             raise TracingError(reason) from error
         self._context, self._propagate, self._trace = context, propagate, trace
         resource = Resource.create({"service.name": "review-sentiment"})

@@ -56,7 +56,7 @@ def _connect(address: str, workers: int | None) -> Any:
     try:
         import ray.data
     except ImportError as error:
-        raise JobError(f"--ray needs Ray: pip install 'review-sentiment[ray]' ({error})") from error
+        raise JobError(f"--ray needs Ray ({error}): pip install '.[ray]' in the repository's folder") from error
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     local = {"num_cpus": workers or usable_cores(), "include_dashboard": False}
     own: dict[str, Any] = local if address == "local" else {}

@@ -10,7 +10,7 @@ files, by suffix:
   .txt      a review a line (only to read)
   .csv      comma-separated, with a header
   .jsonl    a JSON object a line
-  .parquet  needs pyarrow: pip install 'review-sentiment[bulk]'
+  .parquet  needs pyarrow: pip install '.[bulk]' in the repository's folder
 """
 
 

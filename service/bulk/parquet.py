@@ -112,7 +112,7 @@ def load_pyarrow(path: Path) -> Any:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
-        reason = f"reading and writing Parquet needs pyarrow: pip install 'review-sentiment[bulk]' ({error})"
+        reason = f"Parquet needs pyarrow ({error}): pip install '.[bulk]' in the repository's folder"
         raise TableError(path, reason) from error
     return pyarrow
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import suppress
 
 from service.bulk.outcomes import Outcome
 from service.client import AsyncSentimentClient, ClientError
@@ -28,7 +29,8 @@ def classify_remotely(
             runner.run(asking.wait())
             yield from asking.take()
         finally:
-            runner.run(asking.close())
+            with suppress(RuntimeError):  # an interrupt has left the loop as it was stopping
+                runner.run(asking.close())
 
 
 async def _open(connect: Callable[[], AsyncSentimentClient]) -> "_Asking":

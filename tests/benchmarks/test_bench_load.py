@@ -61,7 +61,7 @@ class NotANumber(Echo):
 
 def look() -> Usage:
     """A server that uses nothing."""
-    return Usage(time.perf_counter(), 0.0, {})
+    return Usage(time.perf_counter(), {}, {})
 
 
 def test_percentiles_are_the_least_value_that_so_many_do_not_exceed() -> None:

@@ -165,5 +165,5 @@ def test_parquet_without_pyarrow_says_what_to_install(reviews: Path, tmp_path: P
     assert score("out.csv").returncode == 0
     done = score("out.parquet")
     assert done.returncode == 1
-    assert "needs pyarrow: pip install 'review-sentiment[bulk]'" in done.stderr
+    assert "pip install '.[bulk]' in the repository's folder" in done.stderr
     assert "Traceback" not in done.stderr
