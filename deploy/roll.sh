@@ -7,6 +7,8 @@ cd "$(dirname "$0")/.."
 
 compose() { docker compose --profile scale "$@"; }
 balancer() { compose exec -T balancer /etc/haproxy/balancer "$@"; }
+health_of() { docker inspect --format '{{.State.Health.Status}} {{.Id}}' "$@"; }
+address_of() { docker inspect --format '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' "$1"; }
 # The balancer's word, because it is the balancer that sends the calls.
 wait_for() {
   local end=$((SECONDS + 120))
@@ -29,16 +31,16 @@ export REPLICAS # or the containers made anew would be as many as the default sa
 trap 'balancer ready >/dev/null' EXIT
 balancer ready >/dev/null
 
-# Those that do not serve first (unhealthy, starting, healthy): a rollout that failed is mended by another one.
-# shellcheck disable=SC2086 # one argument a container
-docker inspect --format '{{.State.Health.Status}} {{.Id}}' $containers | sort --reverse | while read -r health container; do
-  if [ "$health" = healthy ]; then
+# Those that do not serve come first (unhealthy, starting, healthy): what a failed rollout left, another one mends.
+# shellcheck disable=SC2086 # an argument for each container
+for container in $(health_of $containers | sort --reverse | cut --delimiter ' ' --fields 2); do
+  if [[ $(health_of "$container") == healthy* ]]; then
     wait_for "$count"
-    balancer drain "$(docker inspect --format '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' "$container")" >/dev/null
+    balancer drain "$(address_of "$container")" >/dev/null
   fi
   docker stop "$container" >/dev/null # a stream that is still open is told to go elsewhere
   docker rm "$container" >/dev/null
-  compose up --detach --no-deps --no-recreate --no-build service replica < /dev/null
+  compose up --detach --no-deps --no-recreate --no-build service replica
   balancer ready >/dev/null
 done
 wait_for "$count"

@@ -1,11 +1,13 @@
 """Builds the images, brings the stack up with two replicas, and checks it from outside. Run by `make compose-test`.
 
-Under load all the while: one replica is killed, and the other version of the model is rolled out. No call may fail.
+Under load all the while: one replica is killed, a rollout is interrupted, and the other version of the model is rolled
+out. No call may fail.
 """
 
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -210,7 +212,22 @@ def kill_a_replica(load: Load) -> None:
     time.sleep(3)
     load.check("a replica killed", before)
     run("docker", "start", victim)
-    poll("the killed replica again", lambda: compose("exec", "-T", "balancer", "/etc/haproxy/balancer", "up") == "2")
+    poll("the killed replica again", lambda: serving() == len(REPLICAS))
+
+
+def interrupt_a_rollout(load: Load) -> None:
+    before = load.answers
+    with subprocess.Popen(["deploy/roll.sh"], cwd=ROOT, env=os.environ | VARIABLES, start_new_session=True) as rolling:
+        poll("a replica being replaced", lambda: serving() < len(REPLICAS))
+        os.killpg(rolling.pid, signal.SIGINT)
+    compose("up", "--detach", "--wait", *SERVICES)
+    poll("both replicas again", lambda: serving() == len(REPLICAS))
+    load.check("a rollout interrupted", before)
+
+
+def serving() -> int:
+    """Replicas, as the balancer finds them."""
+    return int(compose("exec", "-T", "balancer", "/etc/haproxy/balancer", "up"))
 
 
 def roll(load: Load, target: str) -> None:
@@ -236,6 +253,7 @@ def main() -> int:
         with Load(target) as load:
             time.sleep(1)
             kill_a_replica(load)
+            interrupt_a_rollout(load)
             roll(load, target)
         load.check("all of it", 0)
     say("down")
