@@ -53,8 +53,9 @@ class Bench:
             measure_scaling(self.answers, self.reviews.texts, cores, self.flags, plan, records)
         if "engine" in self.parts:
             self._measure_engine()
-        for judged in bounds.judge(records):
-            records.add(judged)
+        if plan is FULL:
+            for judged in bounds.judge(records):
+                records.add(judged)
 
     def describe(self, quick: bool) -> None:
         """Record the conditions, which the server has a say in."""
