@@ -26,8 +26,9 @@ Context = grpc.aio.ServicerContext[Any, Any]
 METHODS = ("Classify", "ClassifyBatch", "ClassifyStream", "ModelInfer")
 FAILURES = ("RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED", "UNAVAILABLE", "INTERNAL")
 
-# Seconds by which gRPC, on a clock of its own, may find a deadline passed before we do.
-_CLOCKS_APART = 0.01
+# A caller's time begins when it sends and ours when we read, which is later the busier we are. So a call that ends this
+# near to its deadline ended of it: within a share of its timeout, but not more than so many seconds, and not less.
+_NEAR, _MOST_NEAR, _LEAST_NEAR = 0.1, 0.25, 0.01
 
 
 class Calls:
@@ -73,8 +74,7 @@ class Calls:
         try:
             return await work
         except asyncio.CancelledError:  # by the caller, or by gRPC at the caller's deadline
-            remaining = context.time_remaining()
-            late = remaining is not None and remaining <= _CLOCKS_APART
+            late = ended_of_deadline(context.time_remaining(), time.perf_counter() - started)
             code = grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
             raise
         except Exception as error:
@@ -132,6 +132,13 @@ def deadline_of(context: Context) -> float | None:
     """The caller's deadline as a time of `time.monotonic`, if it has one."""
     remaining = context.time_remaining()
     return None if remaining is None else time.monotonic() + remaining
+
+
+def ended_of_deadline(remaining: float | None, elapsed: float) -> bool:
+    """Whether a call's deadline is so near that it is why the call ended; the two, in seconds, are its timeout."""
+    if remaining is None:
+        return False
+    return remaining <= max(_LEAST_NEAR, min(_NEAR * (remaining + elapsed), _MOST_NEAR))
 
 
 def _metadata(context: Context) -> dict[str, str]:
