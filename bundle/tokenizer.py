@@ -103,6 +103,8 @@ def _unescape(text: str) -> str:
 
 def _with_sorted_marks(run: re.Match[str]) -> str:
     """Decomposed, and the marks of each letter in order, which NFKC would do, too, but in quadratic time."""
+    if unicodedata.is_normalized("NFKC", run[0]):  # as most long runs are, of Chinese say
+        return run[0]
     decomposed = "".join([unicodedata.normalize("NFKD", character) for character in run[0]])
     parts = groupby(decomposed, key=lambda character: unicodedata.combining(character) > 0)
     return "".join(["".join(sorted(part, key=unicodedata.combining)) for _, part in parts])
