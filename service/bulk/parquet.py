@@ -1,6 +1,7 @@
 """Parquet as a table, read and written. pyarrow is loaded when it is first needed: nothing else here wants it."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -124,20 +125,18 @@ def to_records(rows: "pyarrow.Table") -> list[Record]:
 
 
 def _to_values(name: str, column: "pyarrow.ChunkedArray") -> list[Any]:
+    """As Python's values; times that Python has not, of nanoseconds or beyond the year 9999, as Arrow's text."""
     import pyarrow
 
+    values: list[Any]
     try:
-        try:
-            values: list[Any] = column.to_pylist()
-        except (
-            ValueError,
-            OverflowError,
-        ):  # nanoseconds, years beyond 9999: Python has no such times, Arrow's text has
-            values = column.cast(pyarrow.string()).to_pylist()
+        with suppress(ValueError, OverflowError):
+            values = column.to_pylist()
+            return values
+        values = column.cast(pyarrow.string()).to_pylist()
     except (ValueError, pyarrow.ArrowException) as error:
-        raise JobError(
-            f"column {name!r} cannot be written as text ({error}); write .parquet, or leave it out"
-        ) from error
+        reason = f"column {name!r} cannot be written as text ({error})"
+        raise JobError(f"{reason}; write .parquet, or leave it out") from error
     return values
 
 

@@ -4,7 +4,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import chain, count, islice
+from itertools import count, islice
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
@@ -105,7 +105,8 @@ class SentimentClient:
             try:
                 return [*map(to_classification, self._call(self._sentiment.ClassifyBatch, request).classifications)]
             except ClientError as error:
-                return [*chain.from_iterable(map(self._classify_part, halves(part.texts, error)))]
+                first, second = halves(part.texts, error)
+                return self._classify_part(first) + self._classify_part(second)
 
     def _call(self, method: _Method[Request, Response], request: Request) -> Response:
         """Call, and try again while that may help and there is time."""
