@@ -1,5 +1,6 @@
 """A real server on free ports, and channels to it."""
 
+import asyncio
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
@@ -23,6 +24,18 @@ def fetch(server: Server, path: str) -> tuple[int, str]:
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.read().decode()
+
+
+async def until(server: Server, name: str, value: float) -> None:
+    """Wait until a metric has this value."""
+    async with asyncio.timeout(10):
+        while server.metrics.registry.get_sample_value(name) != value:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+
+
+async def in_flight(server: Server, count: int) -> None:
+    """Wait until the server is answering so many requests."""
+    await until(server, "sentiment_requests_in_flight", count)
 
 
 @pytest.fixture(autouse=True)

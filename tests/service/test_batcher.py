@@ -1,4 +1,5 @@
 import asyncio
+import time
 from array import array
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -9,7 +10,7 @@ from bundle.tokenizer import Encoding
 from service.batcher import Batcher
 from service.errors import InferenceError
 from service.metrics import Metrics
-from service.request_queue import Entry, RequestQueue
+from service.request_queue import Choice, Entry, RequestQueue
 from tests.service.fake_engine import FakeEngine
 
 
@@ -128,9 +129,13 @@ async def test_an_engine_that_loses_answers_fails_the_batch() -> None:
 async def test_what_ran_is_measured() -> None:
     async with running(Bench(FakeEngine())) as bench:
         held = await bench.hold()
-        long = Entry(Encoding(array("i", [9] * 6), False, 0), None, asyncio.get_running_loop().create_future())
+        encoding = Encoding(array("i", [9] * 6), truncated=True, unknown_count=3)
+        long = Entry(encoding, None, asyncio.get_running_loop().create_future())
         futures = bench.put(1)
         bench.queue.put([long])
+        since = time.monotonic()
+        await asyncio.sleep(0.1)
+        waited = time.monotonic() - since
         bench.engine.gate.set()
         await asyncio.gather(*held, *futures, long.future)
         assert bench.sample("sentiment_batch_size_count") == 2
@@ -138,6 +143,30 @@ async def test_what_ran_is_measured() -> None:
         assert bench.sample("sentiment_batch_tokens_sum") == 2 + 12
         assert bench.sample("sentiment_batch_padding_ratio_sum") == pytest.approx(4 / 12)
         assert bench.sample("sentiment_queue_duration_seconds_count") == 3
+        assert bench.sample("sentiment_queue_duration_seconds_sum") >= 2 * waited
         assert bench.sample("sentiment_inference_duration_seconds_count") == 2
+        assert bench.sample("sentiment_inference_duration_seconds_sum") >= waited
         assert bench.sample("sentiment_review_tokens_sum") == 2 + 2 + 6
+        assert bench.sample("sentiment_review_unknown_token_ratio_sum") == 3 / 6
+        assert bench.sample("sentiment_reviews_truncated_total") == 1
         assert bench.sample("sentiment_positive_probability_count") == 3
+        assert bench.sample("sentiment_positive_probability_sum") == pytest.approx(0.5 + 0.01 + 0.09)
+
+
+async def test_what_a_review_takes_is_measured_for_those_who_find_no_room() -> None:
+    async with running(Bench(FakeEngine())) as bench:
+        before = bench.queue.seconds_per_review
+        await asyncio.gather(*bench.put(1, 2, 3, 4))
+        each = bench.sample("sentiment_inference_duration_seconds_sum") / 4
+        assert bench.queue.seconds_per_review == pytest.approx(0.9 * before + 0.1 * each)
+
+
+async def test_a_fault_in_the_engine_s_thread_ends_the_batcher() -> None:
+    class Broken(RequestQueue):
+        def take(self, choose: Choice) -> tuple[list[Entry], list[Entry]] | None:
+            raise LookupError("a fault of ours")
+
+    batcher = Batcher(Broken(100), FakeEngine(), Metrics(), 4, 1000)
+    async with asyncio.timeout(10):
+        with pytest.raises(LookupError, match="a fault of ours"):
+            await batcher.run()

@@ -166,6 +166,15 @@ def test_sigterm_during_the_start_is_not_lost(shipped_path: Path, tmp_path: Path
     assert first_words(log.splitlines()) == ["serving", "stopping:", "stopped"]
 
 
+def test_a_server_whose_engine_has_no_thread_any_more_ends_with_1() -> None:
+    broken = "from service.request_queue import RequestQueue; RequestQueue.take = lambda *_: 1 / 0;"
+    code = f"import sys; {broken} from service.cli import main; sys.exit(main(sys.argv[1:]))"
+    done = subprocess.run([sys.executable, "-c", code, *SERVE[3:]], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "CRITICAL service.server: the batcher died" in done.stderr
+    assert "ZeroDivisionError" in done.stderr
+
+
 def test_logs_can_be_json() -> None:
     command = [*SERVE, "--log-format", "json"]
     with serving(command=command) as running:

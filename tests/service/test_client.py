@@ -3,28 +3,21 @@
 import asyncio
 import json
 import subprocess
+import threading
 import time
 import urllib.request
-from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent import futures
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import grpc
 import pytest
-from google.protobuf.any_pb2 import Any as AnyMessage
-from google.rpc import code_pb2, error_details_pb2, status_pb2
-from grpc_status import rpc_status
 
 from bundle.store import Bundle
 from service.client import AsyncSentimentClient, ClientError, SentimentClient, Tls
 from service.client.batches import CALLS_IN_FLIGHT, TEXTS_PER_CALL
 from service.pb import sentiment_pb2 as pb
-from service.pb import sentiment_pb2_grpc
+from tests.service.answering import ANSWER, POSITIVE, Handler, answering
 from tests.service.running import Running, serving
-
-Handler = Callable[[pb.ClassifyRequest, grpc.ServicerContext], pb.ClassifyResponse]
-ANSWER = pb.ClassifyResponse(classification=pb.Classification(sentiment=pb.SENTIMENT_POSITIVE))
 
 
 @pytest.fixture(scope="module")
@@ -43,51 +36,6 @@ def client(server: Running) -> Iterator[SentimentClient]:
 async def async_client(server: Running) -> AsyncIterator[AsyncSentimentClient]:
     async with AsyncSentimentClient(f"[::1]:{server.grpc_port}") as opened:
         yield opened
-
-
-@contextmanager
-def answering(
-    classify: Handler, credentials: grpc.ServerCredentials | None = None, address: str = "127.0.0.1:0"
-) -> Iterator[int]:
-    """A real gRPC server that does what `classify` says, on the port that this gives."""
-
-    class Servicer(sentiment_pb2_grpc.SentimentServiceServicer):  # the other methods are not called
-        def Classify(self, request: pb.ClassifyRequest, context: grpc.ServicerContext) -> pb.ClassifyResponse:
-            return classify(request, context)
-
-    with futures.ThreadPoolExecutor(4) as pool:
-        server = grpc.server(pool, options=[("grpc.so_reuseport", 0)])
-        sentiment_pb2_grpc.add_SentimentServiceServicer_to_server(Servicer(), server)  # type: ignore[abstract]
-        secure = credentials and server.add_secure_port(address, credentials)
-        port = secure or server.add_insecure_port(address)
-        server.start()
-        yield port
-        server.stop(None).wait()
-
-
-class Failing:
-    """Refuses so many calls with a status, then answers; `tries` are the times of the calls."""
-
-    def __init__(self, failures: int, code: int, *details: error_details_pb2.RetryInfo) -> None:
-        self.failures = failures
-        self.tries: list[float] = []
-        self.status = status_pb2.Status(code=code, message="not now")
-        for detail in details:
-            packed = AnyMessage()
-            packed.Pack(detail)
-            self.status.details.append(packed)
-
-    def __call__(self, request: pb.ClassifyRequest, context: grpc.ServicerContext) -> pb.ClassifyResponse:
-        self.tries.append(time.monotonic())
-        if len(self.tries) <= self.failures:
-            context.abort_with_status(rpc_status.to_status(self.status))
-        return ANSWER
-
-
-def in_seconds(seconds: float) -> error_details_pb2.RetryInfo:
-    retry = error_details_pb2.RetryInfo()
-    retry.retry_delay.FromNanoseconds(int(seconds * 1e9))
-    return retry
 
 
 def test_one_or_many_get_the_bundle_s_answers(client: SentimentClient, shipped: Bundle) -> None:
@@ -178,54 +126,6 @@ def test_a_version_that_is_not_served_is_refused(server: Running) -> None:
         client.classify("fine")
 
 
-@pytest.mark.parametrize(
-    ("failing", "least"),
-    [
-        (Failing(2, code_pb2.UNAVAILABLE), 0.0),
-        (Failing(2, code_pb2.RESOURCE_EXHAUSTED, in_seconds(0.2)), 0.2),
-    ],
-)
-def test_what_may_pass_is_tried_again(failing: Failing, least: float) -> None:
-    with answering(failing) as port, SentimentClient(f"127.0.0.1:{port}") as client:
-        assert client.classify("fine").sentiment == "positive"
-    pauses = [after - before for before, after in zip(failing.tries, failing.tries[1:], strict=False)]
-    assert len(pauses) == 2
-    assert all(pause >= least for pause in pauses)
-
-
-@pytest.mark.parametrize(
-    "code", [code_pb2.INVALID_ARGUMENT, code_pb2.NOT_FOUND, code_pb2.INTERNAL, code_pb2.RESOURCE_EXHAUSTED]
-)
-def test_what_will_not_pass_is_not_tried_again(code: int) -> None:
-    failing = Failing(1, code)
-    with (
-        answering(failing) as port,
-        SentimentClient(f"127.0.0.1:{port}") as client,
-        pytest.raises(ClientError, match="not now"),
-    ):
-        client.classify("fine")
-    assert len(failing.tries) == 1
-
-
-def test_tries_end_with_the_number_allowed_or_the_time() -> None:
-    failing = Failing(100, code_pb2.UNAVAILABLE)
-    with answering(failing) as port:
-        with SentimentClient(f"127.0.0.1:{port}", retries=2) as client, pytest.raises(ClientError):
-            client.classify("fine")
-        assert len(failing.tries) == 3
-        with SentimentClient(f"127.0.0.1:{port}", timeout=0.5, retries=1000) as client, pytest.raises(ClientError):
-            client.classify("fine")
-    assert failing.tries[-1] - failing.tries[3] < 0.5
-
-
-async def test_the_async_client_tries_again_too() -> None:
-    failing = Failing(2, code_pb2.UNAVAILABLE)
-    with answering(failing) as port:
-        async with AsyncSentimentClient(f"127.0.0.1:{port}", coalesce=False) as client:
-            assert (await client.classify("fine")).sentiment == "positive"
-    assert len(failing.tries) == 3
-
-
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A self-signed certificate for localhost, and its key."""
@@ -246,7 +146,7 @@ def test_tls_proves_the_server_and_carries_the_token(certificate: tuple[Path, Pa
 
     public, key = certificate
     credentials = grpc.ssl_server_credentials([(key.read_bytes(), public.read_bytes())])
-    with answering(classify, credentials, "localhost:0") as port:
+    with answering(classify, credentials=credentials, address="localhost:0") as port:
         with SentimentClient(f"localhost:{port}", tls=Tls(public), token="secret") as client:
             assert client.classify("fine").sentiment == "positive"
         with (
@@ -315,6 +215,44 @@ async def test_a_caller_who_leaves_disturbs_nobody(async_client: AsyncSentimentC
     outcomes = await asyncio.gather(*calls, return_exceptions=True)
     assert all(isinstance(outcome, asyncio.CancelledError) for outcome in outcomes[::3])
     assert not any(isinstance(outcome, BaseException) for outcome in outcomes[1::3] + outcomes[2::3])
+
+
+async def test_texts_of_callers_who_have_left_are_not_sent() -> None:
+    sent = list[str]()
+
+    def note(request: pb.ClassifyBatchRequest, context: grpc.ServicerContext) -> pb.ClassifyBatchResponse:
+        sent.extend(request.texts)
+        return pb.ClassifyBatchResponse(classifications=[POSITIVE] * len(request.texts))
+
+    texts = [f"film {number}" for number in range(30)]
+    with answering(classify_batch=note) as port:
+        async with AsyncSentimentClient(f"127.0.0.1:{port}") as client:
+            calls = [asyncio.create_task(client.classify(text)) for text in texts]
+            await asyncio.sleep(0)
+            for call in calls[::3]:
+                call.cancel()
+            await asyncio.gather(*calls, return_exceptions=True)
+    assert sorted(sent) == sorted(texts[1::3] + texts[2::3])
+
+
+async def test_many_of_which_one_fails_leave_nothing_running() -> None:
+    def refuse_the_first(request: pb.ClassifyBatchRequest, context: grpc.ServicerContext) -> pb.ClassifyBatchResponse:
+        if request.texts[0] == "film 0":
+            context.abort(grpc.StatusCode.INTERNAL, "not this one")
+        ended = threading.Event()
+        context.add_callback(ended.set)
+        ended.wait(30)
+        return pb.ClassifyBatchResponse()
+
+    with answering(classify_batch=refuse_the_first) as port:
+        async with AsyncSentimentClient(f"127.0.0.1:{port}", timeout=60) as client:
+            before = asyncio.all_tasks()
+            with pytest.raises(ClientError, match="not this one"):
+                async for _ in client.classify_many(f"film {number}" for number in range(10 * TEXTS_PER_CALL)):
+                    pass
+            async with asyncio.timeout(10):
+                while left := asyncio.all_tasks() - before:
+                    await asyncio.wait(left)
 
 
 async def test_waiting_for_company_ends_with_the_timeout() -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import math
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,6 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from grpc_status import rpc_status
 
+from bundle.padding import Sequences
 from bundle.store import Bundle
 from service.engine import Engine
 from service.errors import PortError
@@ -24,7 +25,7 @@ from service.pb import sentiment_pb2 as pb
 from service.pb import sentiment_pb2_grpc
 from service.server import SERVICE_NAME, Server
 from service.statuses import INTERNAL_MESSAGE
-from tests.service.conftest import FREE_PORTS, fetch
+from tests.service.conftest import FREE_PORTS, fetch, in_flight
 
 if TYPE_CHECKING:
     Stub = sentiment_pb2_grpc.SentimentServiceAsyncStub
@@ -38,13 +39,6 @@ def detail_of(error: grpc.aio.AioRpcError, kind: type[Detail]) -> Detail:
     detail = kind()
     assert packed.Unpack(detail)
     return detail
-
-
-async def in_flight(server: Server, count: int) -> None:
-    """Wait until the server is answering so many requests."""
-    async with asyncio.timeout(10):
-        while server.metrics.registry.get_sample_value("sentiment_requests_in_flight") != count:  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
 
 
 async def test_golden_answers_come_back_by_every_method(stub: "Stub", shipped: Bundle) -> None:
@@ -79,6 +73,25 @@ async def test_get_model_describes_model_and_limits(stub: "Stub", server: Server
     variant = shipped.graph_for("cpu").variant
     assert (model.precision, model.test_accuracy) == (variant.precision, variant.metrics["accuracy"])
     assert (model.max_texts, model.max_text_bytes) == (server.settings.max_texts, server.settings.max_text_bytes)
+
+
+async def test_a_limit_of_a_batch_is_told_and_kept(shipped: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    server, sizes, run = Server(replace(FREE_PORTS, max_batch_size=3)), list[int](), Engine.run
+
+    def noting(self: Engine, sequences: Sequences) -> Sequence[float]:
+        sizes.append(len(sequences))
+        return run(self, sequences)
+
+    await server.start()
+    monkeypatch.setattr(Engine, "run", noting)
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
+        stub: Stub = sentiment_pb2_grpc.SentimentServiceStub(channel)
+        assert (await stub.GetModel(pb.GetModelRequest())).max_batch_size == 3
+        await stub.ClassifyBatch(pb.ClassifyBatchRequest(texts=["good"] * 8))
+    labels = {"version": shipped.manifest.version}
+    assert server.metrics.registry.get_sample_value("sentiment_batch_size_limit", labels) == 3
+    await server.stop()
+    assert sizes == [3, 3, 2]
 
 
 async def test_several_versions_answer_side_by_side(shipped: Bundle) -> None:
@@ -300,6 +313,7 @@ async def test_stopping_answers_what_was_accepted_and_takes_no_more(gate: thread
         stopping = asyncio.create_task(server.stop())
         assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
         assert (await asyncio.to_thread(fetch, server, "/readyz"))[0] == 503
+        assert server.metrics.registry.get_sample_value("sentiment_ready") == 0
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await stub.Classify(pb.ClassifyRequest(text="good"))
         assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
