@@ -10,8 +10,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import pytest
 
+from service.cli import main
+from service.pb import sentiment_pb2 as pb
+from tests.service.answering import answering
 from tests.service.running import SERVE, Running, serving
 
 COMMAND = (sys.executable, "-m", "service")
@@ -113,6 +117,40 @@ def test_no_server_is_an_error_without_a_traceback(command: list[str]) -> None:
     assert done.returncode == 3
     assert done.stderr.startswith("error: UNAVAILABLE")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        (grpc.StatusCode.UNAVAILABLE, 3),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, 3),
+        (grpc.StatusCode.DEADLINE_EXCEEDED, 3),
+        (grpc.StatusCode.INVALID_ARGUMENT, 1),
+        (grpc.StatusCode.INTERNAL, 1),
+    ],
+)
+def test_the_exit_status_says_whether_to_try_again(
+    code: grpc.StatusCode, status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(request: pb.ClassifyBatchRequest, context: grpc.ServicerContext) -> pb.ClassifyBatchResponse:
+        context.abort(code, "not now")
+
+    with answering(classify_batch=refuse) as port:
+        assert main(["classify", "--target", f"127.0.0.1:{port}", "fine"]) == status
+    assert capsys.readouterr() == ("", f"error: {code.name}: not now\n")
+
+
+def test_ctrl_c_ends_with_130_and_no_word(server: Running) -> None:
+    command = [*COMMAND, "classify", "--target", server.target]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin and process.stdout and process.stderr
+        process.stdin.write("fine\n")
+        process.stdin.flush()
+        assert json.loads(process.stdout.readline())["text"] == "fine"
+        process.send_signal(signal.SIGINT)
+        assert (process.wait(60), process.stderr.read()) == (130, "")
 
 
 def test_a_missing_file_is_an_error_without_a_traceback(server: Running) -> None:

@@ -2,10 +2,11 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from itertools import groupby
 
 import pytest
 
-from bundle.tokenizer import PAD_TOKEN, UNK_TOKEN, Tokenizer
+from bundle.tokenizer import PAD_TOKEN, UNK_TOKEN, Encoding, Tokenizer
 from service.batcher import Batcher
 from service.errors import Draining, Expired, InvalidRequest, QueueFull
 from service.metrics import Metrics
@@ -137,3 +138,26 @@ async def test_closed_it_refuses_new_texts_and_answers_those_accepted(bench: Ben
         await bench.scorer.classify("the")
     bench.engine.gate.set()
     assert (await accepted).positive_probability == 0.02
+
+
+async def test_texts_that_take_long_give_others_their_turn(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    turns, encode = list[str](), Tokenizer.encode
+
+    def slowly(self: Tokenizer, text: str) -> Encoding:
+        turns.append(text)
+        until = time.monotonic() + 0.01
+        while time.monotonic() < until:
+            pass
+        return encode(self, text)
+
+    async def others() -> None:
+        while True:
+            turns.append("others")
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(Tokenizer, "encode", slowly)
+    interested = asyncio.create_task(others())
+    await bench.scorer.classify_many(["the", ".", ","])
+    interested.cancel()
+    in_turn = [turn for turn, _ in groupby(turns)]
+    assert in_turn[in_turn.index("the") :][:5] == ["the", "others", ".", "others", ","]

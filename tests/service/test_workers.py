@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import grpc
@@ -63,6 +64,10 @@ def scrape(server: Running) -> Samples:
             for family in families
             for sample in family.samples
         }
+
+
+def total(samples: Samples, name: str) -> float:
+    return sum(value for (sample, _), value in samples.items() if sample == name)
 
 
 def is_counter(name: str) -> bool:
@@ -164,6 +169,22 @@ def test_a_worker_that_hangs_is_replaced(server: Running) -> None:
     assert any("has fallen silent and is killed" in line for line in server.log)
 
 
+def test_a_worker_that_ends_again_and_again_is_replaced_later_and_later(shipped_path: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(shipped_path, tmp_path / "1"))
+    with serving(*TWO, "--models", str(tmp_path), "--log-format", "json") as server:
+        (copy / "manifest.json").unlink()  # which none can do without that starts from now on
+        workers_of(server)[0].kill()
+        until(lambda: sum("takes its place" in line for line in server.log) >= 3)
+        ends = [json.loads(line) for line in server.log if "takes its place" in line][:3]
+        after = scrape(server)
+        assert status(server, "/readyz") == 200
+    assert [end["message"].split(" in ")[-1] for end in ends] == ["0 s", "1 s", "2 s"]
+    _, second, third = (datetime.fromisoformat(end["time"]).timestamp() for end in ends)
+    assert third - second > 0.9  # by the log's clock, which others may set
+    assert after[WORKERS] == 1
+    assert after["sentiment_queue_capacity", frozenset()] == Settings.max_queue_size
+
+
 def test_metrics_are_of_the_workers_that_live(server: Running) -> None:
     now = scrape(server)
     assert now[WORKERS] == 2
@@ -171,6 +192,23 @@ def test_metrics_are_of_the_workers_that_live(server: Running) -> None:
     assert now["sentiment_ready", frozenset()] == 1
     memory = sum(worker.memory_info().rss for worker in workers_of(server))
     assert now["process_resident_memory_bytes", frozenset()] > memory / 2
+    until(lambda: total(scrape(server), "python_gc_collections_total") > 0)
+
+
+def test_reviews_that_wait_are_counted_in_the_workers(server: Running) -> None:
+    request = pb.ClassifyBatchRequest(texts=["good " * 500] * 512)
+    with connections(server, 1) as (stub,):
+        calls = [stub.ClassifyBatch.future(request)]
+
+        def is_seen() -> bool:
+            calls[:] = [call for call in calls if not call.done()]
+            calls.extend(stub.ClassifyBatch.future(request) for _ in range(4 - len(calls)))  # always some to wait
+            return total(scrape(server), "sentiment_queue_depth") > 0
+
+        until(is_seen)
+        for call in calls:
+            call.cancel()
+        until(lambda: total(scrape(server), "sentiment_queue_depth") == 0)
 
 
 def test_sigterm_answers_what_was_accepted_and_leaves_nothing() -> None:
