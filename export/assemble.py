@@ -9,15 +9,18 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import onnx
 
 from bundle.manifest import FORMAT_VERSION, Dataset, Manifest, Precision, Profile, Provider, Variant
 from bundle.store import MODEL_CARD, VOCABULARY, Bundle, save_bundle
 from bundle.tokenizer import Tokenizer
 from export.checkpoint import Checkpoint
 from export.data import ARCHIVE_URL, Reviews
+from export.model import SentimentModel
 from export.model_card import model_card
+from export.quantize import quantize
 from export.summary import architecture
-from export.to_onnx import INPUT, OUTPUT
+from export.to_onnx import INPUT, OUTPUT, to_onnx
 from export.verify import Verification, VerificationError
 
 LIBRARIES = ("torch", "onnx", "onnxruntime", "numpy")
@@ -28,6 +31,30 @@ QUANTILES = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99)
 GOLDEN_TOLERANCE: dict[Precision, float] = {"fp32": 1e-4, "int8": 5e-3}
 GRAPHS: dict[Precision, str] = {"fp32": "model.onnx", "int8": "model.int8.onnx"}
 GOLDEN: dict[Precision, str] = {"fp32": "golden.json", "int8": "golden.int8.json"}
+
+
+def export_graphs(model: SentimentModel) -> dict[Precision, onnx.ModelProto]:
+    """The model in every precision; the same weights always give the same bytes."""
+    exact = to_onnx(model)
+    return {"fp32": exact, "int8": quantize(exact)}
+
+
+def check_verified(
+    checkpoint: Checkpoint, graphs: dict[Precision, Path], verifications: list[Verification], test: Reviews
+) -> None:
+    """Raises VerificationError unless these graphs were verified, on these reviews, and are this checkpoint's."""
+    verified = {verification.precision: verification for verification in verifications}
+    exported = export_graphs(checkpoint.build())
+    for precision, path in graphs.items():
+        model = path.read_bytes()
+        if precision not in verified or hashlib.sha256(model).hexdigest() != verified[precision].model_sha256:
+            raise VerificationError(f"{path} is not the graph that was verified; run verify again")
+        if model != exported[precision].SerializeToString():
+            raise VerificationError(f"{path} is not of the checkpoint that is there now; run onnx and verify again")
+        if test.fingerprint() != verified[precision].test_sha256:
+            raise VerificationError(
+                "--data holds other test reviews than were verified on; give it those, or run verify again"
+            )
 
 
 def assemble(
@@ -42,13 +69,13 @@ def assemble(
 ) -> Bundle:
     """Write the bundle `<models>/<name>/<version>/`; `card_tables` are the report's, for the model card.
 
-    Raises BundleError if it exists and is not to be replaced, VerificationError if other graphs were verified.
+    Raises BundleError if it exists and is not to be replaced, VerificationError if graphs, checkpoint, verifications
+    and reviews do not belong together.
     """
+    check_verified(checkpoint, graphs, verifications, test)
+    if train.fingerprint() != checkpoint.train_sha256:
+        raise VerificationError("--data holds other train reviews than were trained on; give it those, or train again")
     models = {precision: path.read_bytes() for precision, path in graphs.items()}
-    verified = {verification.precision: verification.model_sha256 for verification in verifications}
-    for precision, model in models.items():
-        if hashlib.sha256(model).hexdigest() != verified.get(precision):
-            raise VerificationError(f"{graphs[precision]} is not the graph that was verified; run verify again")
     manifest = Manifest(
         format_version=FORMAT_VERSION,
         name=destination.parent.name,

@@ -23,6 +23,7 @@ class Checkpoint:
     model: ModelConfig
     train: TrainConfig
     material_fingerprint: str  # SHA-256 of all that was learnt from
+    train_sha256: str  # of the labelled reviews alone
     validation_accuracy: float
     # What calibrates the probabilities: the logit is divided by the one, and the other added.
     temperature: float = 1.0  # by the validation part

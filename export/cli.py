@@ -13,18 +13,16 @@ import onnx
 
 from bundle.manifest import BundleError, Precision
 from bundle.store import find_version
-from export.assemble import GRAPHS, assemble
+from export.assemble import GRAPHS, assemble, check_verified, export_graphs
 from export.checkpoint import Checkpoint
 from export.contrast import load_bank
 from export.data import DataError, download, hold_out, load
 from export.lessons import Material
 from export.model import ModelConfig
-from export.quantize import quantize
 from export.recipes import DISTILLED, RECIPES, TrainConfig
 from export.seeds import train_seeds
 from export.soft_labels import SoftLabels, SoftLabelsError
 from export.summary import summary
-from export.to_onnx import to_onnx
 from export.train import pick_device, train
 from export.verify import VerificationError, load_verifications, save_verifications, verify
 from export.vocabulary import training_vocabulary
@@ -201,11 +199,9 @@ def _summary(arguments: argparse.Namespace) -> None:
 
 def _onnx(arguments: argparse.Namespace) -> None:
     paths = _graph_paths(arguments)
-    model = to_onnx(_checkpoint(arguments).build())
-    onnx.save(model, paths["fp32"])
-    onnx.save(quantize(model), paths["int8"])
-    for path in paths.values():
-        print(f"{path}: {path.stat().st_size:,} bytes")
+    for precision, model in export_graphs(_checkpoint(arguments).build()).items():
+        onnx.save(model, paths[precision])
+        print(f"{paths[precision]}: {paths[precision].stat().st_size:,} bytes")
 
 
 def _verify(arguments: argparse.Namespace) -> None:
@@ -214,8 +210,9 @@ def _verify(arguments: argparse.Namespace) -> None:
     verifications, probabilities = verify(
         checkpoint.build(), checkpoint.build_tokenizer(), _graph_paths(arguments), test
     )
-    save_verifications(verifications, _verification_path(arguments))
+    _tables_path(arguments).unlink(missing_ok=True)  # of an earlier report, and perhaps of another model
     np.save(_probabilities_path(arguments), probabilities)
+    save_verifications(verifications, _verification_path(arguments))
     for verification in verifications:
         print(f"{verification.precision}, {verification.microseconds:.0f} us of CPU a test review")
         for name, difference in verification.differences.items():
@@ -229,11 +226,14 @@ def _verify(arguments: argparse.Namespace) -> None:
 def _report(arguments: argparse.Namespace) -> None:
     from export.report import write_report  # matplotlib, which nothing else needs
 
+    verifications = load_verifications(_verification_path(arguments))
+    test = _load(arguments.data, "test")
+    check_verified(_checkpoint(arguments), _graph_paths(arguments), verifications, test)
     page = write_report(
         Path(arguments.run),
-        load_verifications(_verification_path(arguments)),
+        verifications,
         np.load(_probabilities_path(arguments)),
-        _load(arguments.data, "test"),
+        test,
         arguments.baseline,
         _teachers_path(arguments),
     )
@@ -241,7 +241,7 @@ def _report(arguments: argparse.Namespace) -> None:
 
 
 def _bundle(arguments: argparse.Namespace) -> None:
-    tables = Path(arguments.run) / "report" / "tables.md"
+    tables = _tables_path(arguments)
     bundle = assemble(
         _free_destination(arguments),
         _checkpoint(arguments),
@@ -287,6 +287,10 @@ def _verification_path(arguments: argparse.Namespace) -> Path:
 
 def _probabilities_path(arguments: argparse.Namespace) -> Path:
     return Path(arguments.run) / "test_probabilities.npy"
+
+
+def _tables_path(arguments: argparse.Namespace) -> Path:
+    return Path(arguments.run) / "report" / "tables.md"
 
 
 def _teachers_path(arguments: argparse.Namespace) -> Path:

@@ -63,6 +63,7 @@ def _begin(material: Material, lessons: Lessons, config: TrainConfig) -> Checkpo
         model=ModelConfig(vocabulary_size=len(lessons.vocabulary), max_length=lessons.tokenizer.config.max_length),
         train=config,
         material_fingerprint=material.fingerprint(),
+        train_sha256=material.train.fingerprint(),
         validation_accuracy=0.0,
     )
 

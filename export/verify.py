@@ -44,6 +44,7 @@ class Verification:
 
     precision: Precision
     model_sha256: str
+    test_sha256: str  # of the test reviews
     differences: dict[str, float]  # largest difference of a probability in each check
     metrics: dict[str, float]
     behaviour: Behaviour
@@ -64,8 +65,11 @@ def save_verifications(verifications: list[Verification], path: Path) -> None:
 
 
 def load_verifications(path: Path) -> list[Verification]:
-    """Read what `save_verifications` wrote."""
-    return [Verification.from_dict(fields) for fields in json.loads(path.read_text())]
+    """Read what `save_verifications` wrote. Raises VerificationError if that was another version of this code."""
+    try:
+        return [Verification.from_dict(fields) for fields in json.loads(path.read_text())]
+    except (KeyError, TypeError) as error:
+        raise VerificationError(f"{path} was written by another version of this code; run verify again") from error
 
 
 class OnnxModel:
@@ -120,6 +124,7 @@ def verify(
         Verification(
             precision=precision,
             model_sha256=hashlib.sha256(graphs[precision].read_bytes()).hexdigest(),
+            test_sha256=test.fingerprint(),
             differences=differences[precision] | _padding_and_company(graph, sample, tokenizer.config.max_length),
             metrics=classification_metrics(found[precision][0], test.labels),
             behaviour=behaviour.measure(graph.score),

@@ -1,0 +1,77 @@
+"""The steps one at a time: what was not made together, or not to its end, is refused by name."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from export.cli import main
+from tests.export.reviews import as_parquet, rows
+
+RECIPE = [
+    *("--recipe", "plain", "--epochs", "3", "--batch-size", "8", "--learning-rate", "0.02"),
+    *("--word-dropout", "0", "--ema-decay", "0.9", "--vocabulary-size", "50"),
+]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return as_parquet(rows(400), tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def verified(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run up to `verify`."""
+    run = tmp_path_factory.mktemp("run")
+    assert main(["train", "--data", str(data), "--run", str(run), *RECIPE]) == 0
+    assert main(["onnx", "--run", str(run)]) == 0
+    assert main(["verify", "--data", str(data), "--run", str(run)]) == 0
+    return run
+
+
+@pytest.fixture
+def run(verified: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it, to spoil."""
+    monkeypatch.chdir(tmp_path)
+    return Path(shutil.copytree(verified, tmp_path / "run"))
+
+
+def test_another_checkpoint_is_not_bundled_with_the_graphs_of_the_last(
+    data: Path, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ["--data", str(data), "--run", str(run)]
+    assert main(["bundle", *where]) == 0
+    assert main(["train", *where, *RECIPE, "--seed", "2"]) == 0
+    for step in ("bundle", "report"):
+        assert main([step, *where]) == 1
+        assert "is not of the checkpoint that is there now; run onnx and verify again" in capsys.readouterr().err
+    assert [path.name for path in Path("models/imdb-lstm").iterdir()] == ["1"]
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_other_reviews_are_not_bundled(
+    data: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], split: str
+) -> None:
+    other = as_parquet(rows(400, seed=1), tmp_path)
+    shutil.copy(data / f"{'train' if split == 'test' else 'test'}.parquet", other)
+    assert main(["bundle", "--data", str(other), "--run", str(run)]) == 1
+    assert f"--data holds other {split} reviews than were" in capsys.readouterr().err
+    assert not Path("models").exists()
+
+
+def test_the_card_has_no_table_of_an_earlier_model(data: Path, run: Path) -> None:
+    tables = run / "report" / "tables.md"
+    tables.parent.mkdir()
+    tables.write_text("## Of another model\n")
+    where = ["--data", str(data), "--run", str(run)]
+    assert main(["verify", *where]) == 0
+    assert main(["bundle", *where]) == 0
+    assert "Of another model" not in Path("models/imdb-lstm/1/MODEL_CARD.md").read_text()
+
+
+def test_a_verification_by_other_code_says_what_to_run(
+    data: Path, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (run / "verification.json").write_text('[{"precision": "fp32"}]')
+    assert main(["bundle", "--data", str(data), "--run", str(run)]) == 1
+    assert "written by another version of this code; run verify again" in capsys.readouterr().err
