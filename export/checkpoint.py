@@ -29,6 +29,7 @@ class Checkpoint:
     temperature: float = 1.0  # by the validation part
     bias: float = 0.0  # by all labelled reviews
     history: list[dict[str, float]] = field(default_factory=list)  # one entry a pass
+    finished: bool = False  # after the last pass, the bias fitted
 
     def save(self, path: Path) -> None:
         """Write atomically: the last good checkpoint stays until the new one is whole."""

@@ -270,7 +270,12 @@ def _free_destination(arguments: argparse.Namespace) -> Path:
 
 
 def _checkpoint(arguments: argparse.Namespace) -> Checkpoint:
-    return Checkpoint.load(_checkpoint_path(arguments))
+    path = _checkpoint_path(arguments)
+    checkpoint = Checkpoint.load(path)
+    if not checkpoint.finished:
+        passes = f"{len(checkpoint.history)} of {checkpoint.train.epochs} passes"
+        raise ValueError(f"{path}: training is not finished ({passes}); give the same `train` command with --resume")
+    return checkpoint
 
 
 def _checkpoint_path(arguments: argparse.Namespace) -> Path:

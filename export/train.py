@@ -49,7 +49,7 @@ def train(
         checkpoint = _judged(checkpoint, learner, lessons, loss)
         save_atomically(_resume_state(checkpoint, learner, rng), resume_path)
         checkpoint.save(checkpoint_path)
-    checkpoint = replace(checkpoint, bias=_fit_bias(checkpoint, material.train))
+    checkpoint = replace(checkpoint, bias=_fit_bias(checkpoint, material.train), finished=True)
     checkpoint.save(checkpoint_path)
     return checkpoint
 

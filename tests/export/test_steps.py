@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from export import train as training
+from export.checkpoint import Checkpoint
 from export.cli import main
 from tests.export.reviews import as_parquet, rows
 
@@ -46,6 +48,28 @@ def test_another_checkpoint_is_not_bundled_with_the_graphs_of_the_last(
         assert main([step, *where]) == 1
         assert "is not of the checkpoint that is there now; run onnx and verify again" in capsys.readouterr().err
     assert [path.name for path in Path("models/imdb-lstm").iterdir()] == ["1"]
+
+
+@pytest.mark.parametrize("last_step", ["_judged", "_fit_bias"], ids=["a pass", "the bias"])
+def test_unfinished_training_is_not_exported(
+    data: Path, run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], last_step: str
+) -> None:
+    step = getattr(training, last_step)
+
+    def stop_in_time(checkpoint: Checkpoint, *others: object) -> object:
+        if checkpoint.history:
+            raise KeyboardInterrupt
+        return step(checkpoint, *others)
+
+    train = ["train", "--data", str(data), "--run", str(run), *RECIPE]
+    with monkeypatch.context() as patch:
+        patch.setattr(training, last_step, stop_in_time)
+        assert main(train) == 130
+    for command in ("onnx", "verify", "report", "bundle"):
+        assert main([command, "--run", str(run), *(["--data", str(data)] if command != "onnx" else [])]) == 1
+        assert "passes); give the same `train` command with --resume" in capsys.readouterr().err
+    assert main([*train, "--resume"]) == 0
+    assert main(["onnx", "--run", str(run)]) == 0
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
