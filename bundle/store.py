@@ -114,6 +114,7 @@ def save_bundle(path: Path, manifest: Manifest, files: Mapping[str, bytes], repl
         raise BundleError(path, "exists; versions do not change: choose another, or replace it on purpose")
     path.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    old = staging / "old"
     try:
         manifest = dataclasses.replace(manifest, files={name: _sha256(content) for name, content in files.items()})
         written = staging / "new"
@@ -122,9 +123,11 @@ def save_bundle(path: Path, manifest: Manifest, files: Mapping[str, bytes], repl
             _write(written / name, content)
         load_bundle(written)
         if path.exists():
-            path.rename(staging / "old")
+            path.rename(old)
         written.rename(path)
     finally:
+        if old.exists() and not path.exists():
+            old.rename(path)
         shutil.rmtree(staging)
     return load_bundle(path)
 

@@ -173,6 +173,30 @@ def test_a_bundle_that_does_not_verify_is_never_visible(shipped: Bundle, tmp_pat
     assert load_bundle(tmp_path / "1").manifest == shipped.manifest
 
 
+@pytest.mark.parametrize("after", [True, False], ids=["after the first rename", "by the second one"])
+def test_a_replacement_that_stops_half_way_leaves_the_old_version(
+    shipped: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: bool
+) -> None:
+    path = tmp_path / shipped.path.name
+    save_bundle(path, shipped.manifest, files_of(shipped))
+    (path / "mark").touch()
+    rename = Path.rename
+
+    def interrupted(source: Path, target: Path) -> Path:
+        if after and source == path:
+            rename(source, target)
+            raise KeyboardInterrupt
+        if not after and source.name != "old" and target == path:
+            raise KeyboardInterrupt
+        return rename(source, target)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        save_bundle(path, shipped.manifest, files_of(shipped), replace=True)
+    assert (path / "mark").exists()
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_the_newest_version_is_the_highest_number(tmp_path: Path) -> None:
     for name in ("9", "10", ".10-half", "11.bak", "latest"):
         (tmp_path / name).mkdir()
