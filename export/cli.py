@@ -16,7 +16,7 @@ from bundle.store import find_version
 from export.assemble import GRAPHS, assemble, check_verified, export_graphs
 from export.checkpoint import Checkpoint
 from export.contrast import load_bank
-from export.data import DataError, download, hold_out, load
+from export.data import ARCHIVE_NAME, DataError, download, hold_out, load
 from export.lessons import Material
 from export.model import ModelConfig
 from export.recipes import DISTILLED, RECIPES, TrainConfig
@@ -28,7 +28,7 @@ from export.verify import VerificationError, load_verifications, save_verificati
 from export.vocabulary import training_vocabulary
 from export.word_vectors import WordVectors, WordVectorsError
 
-ARCHIVE = Path("data/aclImdb_v1.tar.gz")
+ARCHIVE = Path("data") / ARCHIVE_NAME
 MODELS = Path("models/imdb-lstm")
 TEACHING = Path(__file__).parent / "teaching"
 

@@ -1,14 +1,16 @@
 """The IMDB reviews (Maas et al., 2011): one loader, three sources.
 
-A source is the canonical archive `aclImdb_v1.tar.gz`, an unpacked `aclImdb/` folder, or a folder with `train.parquet`,
-`test.parquet` and `unsupervised.parquet`. All three give the same reviews in the same order.
+A source is the canonical archive `aclImdb_v1.tar.gz` or the folder that it is in, an unpacked `aclImdb/` folder, or a
+folder with `train.parquet`, `test.parquet` and `unsupervised.parquet`. All give the same reviews in the same order.
 """
 
+import gzip
 import hashlib
 import re
 import tarfile
 import urllib.error
 import urllib.request
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +18,12 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow
 import pyarrow.parquet as parquet
 from tqdm import tqdm
 
-ARCHIVE_URL = "https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz"
+ARCHIVE_NAME = "aclImdb_v1.tar.gz"
+ARCHIVE_URL = f"https://ai.stanford.edu/~amaas/data/sentiment/{ARCHIVE_NAME}"
 ARCHIVE_SHA256 = "c40f74a18d3b61f90feba1e17730e0d38e8b97c05fde7008942e91923d1658fe"
 
 SplitName = Literal["train", "test", "unsupervised"]
@@ -151,16 +155,25 @@ def _rows(source: Path, split: SplitName) -> Iterator[tuple[int, int, str]]:
         return _from_parquet(table)
     if (source / "train" / "pos").is_dir():
         return _from_folder(source, split)
-    if source.is_file():
-        return _from_archive(source, split)
+    archive = source / ARCHIVE_NAME if source.is_dir() else source
+    if archive.is_file():
+        return _from_archive(archive, split)
+    if tables := sorted(path.name for path in source.glob("*.parquet")):
+        needed = "; the plain recipe does without it: --recipe plain" if split == "unsupervised" else ""
+        raise DataError(f"{source} holds {', '.join(tables)}, but no {split}.parquet{needed}")
     raise DataError(
-        f"no IMDB reviews at {source}: give --data the archive aclImdb_v1.tar.gz, an unpacked aclImdb folder, "
+        f"no IMDB reviews at {source}: give --data the archive {ARCHIVE_NAME}, an unpacked aclImdb folder, "
         f"or a folder with train.parquet and test.parquet; `review-sentiment-export data` downloads the archive"
     )
 
 
 def _from_parquet(table: Path) -> Iterator[tuple[int, int, str]]:
-    columns = parquet.read_table(table).to_pydict()
+    try:
+        columns = parquet.read_table(table).to_pydict()
+    except pyarrow.ArrowInvalid as error:
+        raise DataError(f"{table} is no Parquet file: {error}") from error
+    if missing := sorted({"id", "text"} - columns.keys()):
+        raise DataError(f"{table} has no column {' and no column '.join(missing)}, only {', '.join(columns)}")
     labels = columns.get("label", [UNLABELLED] * len(columns["id"]))
     return zip(labels, columns["id"], columns["text"], strict=True)
 
@@ -178,7 +191,10 @@ def _from_archive(archive: Path, split: SplitName) -> Iterator[tuple[int, int, s
                 review = _review_of(member.name, split)
                 if review and (file := members.extractfile(member)):
                     yield *review, file.read().decode("utf-8")
-    except (tarfile.TarError, EOFError) as error:
+            assert members.fileobj is not None
+            while members.fileobj.read(1 << 20):  # tarfile takes a broken header for the end; gzip's checksum tells
+                pass
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, UnicodeDecodeError) as error:
         raise DataError(f"{archive} is no complete tar archive: {error}; delete it and download it again") from error
 
 

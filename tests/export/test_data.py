@@ -1,3 +1,4 @@
+import gzip
 import hashlib
 import http.server
 import threading
@@ -5,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from export.data import UNLABELLED, DataError, Reviews, SplitName, download, hold_out, load
@@ -76,6 +79,40 @@ def test_half_an_archive_is_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(DataError, match=r"is no complete tar archive.*download it again"):
         load(path, "train")
+
+
+@pytest.mark.parametrize("part", [b"aclImdb/train/pos", b"It was"], ids=["a header", "a review"])
+def test_an_archive_with_a_wrong_byte_is_refused(tmp_path: Path, part: bytes) -> None:
+    path = as_archive(rows(), tmp_path)
+    stored = bytearray(gzip.compress(gzip.decompress(path.read_bytes()), compresslevel=0))
+    stored[stored.rindex(part)] ^= 1
+    path.write_bytes(stored)
+    with pytest.raises(DataError, match=r"is no complete tar archive: CRC.*; delete it and download it again"):
+        load(path, "train")
+
+
+def test_the_folder_of_the_archive_will_do(tmp_path: Path) -> None:
+    path = as_archive(rows(), tmp_path)
+    assert load(tmp_path, "train").texts == load(path, "train").texts
+
+
+def test_a_table_that_is_not_there_is_named(tmp_path: Path) -> None:
+    (as_parquet(rows(), tmp_path) / "unsupervised.parquet").unlink()
+    assert len(load(tmp_path, "train")) == 80
+    with pytest.raises(DataError, match=r"holds test\.parquet, train\.parquet, but no unsupervised\.parquet; .*plain"):
+        load(tmp_path, "unsupervised")
+
+
+def test_a_table_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "train.parquet").write_text("id,text")
+    with pytest.raises(DataError, match=r"train\.parquet is no Parquet file"):
+        load(tmp_path, "train")
+
+
+def test_a_column_that_is_not_there_is_named(tmp_path: Path) -> None:
+    pyarrow.parquet.write_table(pyarrow.table({"id": [1], "review": ["good"]}), tmp_path / "train.parquet")
+    with pytest.raises(DataError, match=r"train\.parquet has no column text, only id, review"):
+        load(tmp_path, "train")
 
 
 def test_held_out_reviews_move_in_blocks_of_ids() -> None:
