@@ -30,6 +30,7 @@ PARITY_REVIEWS = 1_000
 # What int8 may cost against fp32 on the test reviews.
 ACCURACY_LOSS = 0.001
 FLIPS = 0.005
+QUANTIZATION_TOLERANCE = 0.05  # of any probability; version 2 needs 0.021
 
 Probabilities = npt.NDArray[np.float64]
 
@@ -162,7 +163,8 @@ def _quantization_loss(exact: Probabilities, rounded: Probabilities, labels: npt
         raise VerificationError(f"int8 loses {lost:.2%} of accuracy, more than {ACCURACY_LOSS:.2%}")
     if not flips <= FLIPS:
         raise VerificationError(f"int8 turns {flips:.2%} of the answers around, more than {FLIPS:.2%}")
-    return {"fp32, test reviews": float(np.abs(exact - rounded).max()), "fp32, share of answers flipped": flips}
+    difference = _at_most(QUANTIZATION_TOLERANCE, "int8 and fp32, test reviews", exact, rounded)
+    return {"fp32, test reviews": difference, "fp32, share of answers flipped": flips}
 
 
 def _every_length(model: SentimentModel, graph: OnnxModel, tokenizer: Tokenizer) -> float:

@@ -27,7 +27,7 @@ from export.recipes import TrainConfig
 from export.summary import summary
 from export.to_onnx import to_onnx
 from export.train import train
-from export.verify import VerificationError, load_verifications, save_verifications, verify
+from export.verify import VerificationError, _quantization_loss, load_verifications, save_verifications, verify
 from export.vocabulary import build_vocabulary
 from service.engine import Engine
 from tests.export.reviews import as_parquet, rows
@@ -224,6 +224,13 @@ def test_verify_refuses_a_graph_that_reads_padding(
     onnx.save(graph, tmp_path / "model.onnx")
     with pytest.raises(VerificationError, match="probabilities differ by"):
         verify(model, tokenizer, {"fp32": tmp_path / "model.onnx"}, reviews)
+
+
+def test_verify_refuses_an_int8_answer_that_is_far_off() -> None:
+    exact, labels = np.array([0.88, 0.1]), np.array([1, 0])
+    assert _quantization_loss(exact, exact - 0.02, labels)["fp32, test reviews"] == pytest.approx(0.02)
+    with pytest.raises(VerificationError, match=r"int8 and fp32, test reviews: .* differ by 0\.06, more than 0\.05"):
+        _quantization_loss(exact, np.array([0.94, 0.1]), labels)
 
 
 def test_the_vocabulary_is_ranked_by_frequency_then_code_point() -> None:
