@@ -32,6 +32,8 @@ ARCHIVE = Path("data") / ARCHIVE_NAME
 MODELS = Path("models/imdb-lstm")
 TEACHING = Path(__file__).parent / "teaching"
 
+_LEAST = {"seeds": 1, "epochs": 1, "batch_size": 1, "vocabulary_size": 3}  # of a vocabulary, two tokens are special
+
 _EPILOG = """\
 examples:
   review-sentiment-export all                          download IMDB, train, export, verify, write the next version
@@ -137,7 +139,8 @@ def _add_destination(parser: argparse.ArgumentParser) -> None:
 
 
 def _all(arguments: argparse.Namespace) -> None:
-    _free_destination(arguments)  # before the long part
+    _free_destination(arguments)  # before the long part, as is what the recipe may refuse
+    _recipe(arguments)
     teach = [_teach] if arguments.teach else []
     for step in (_data, *teach, _train, _onnx, _verify, _report, _bundle):
         step(arguments)
@@ -186,6 +189,12 @@ def _train(arguments: argparse.Namespace) -> None:
 
 
 def _recipe(arguments: argparse.Namespace) -> TrainConfig:
+    if arguments.seeds is not None and arguments.seed is not None:
+        raise ValueError(f"--seeds {arguments.seeds} trains seeds 1 to {arguments.seeds}; leave --seed out")
+    for name, least in _LEAST.items():
+        value = getattr(arguments, name)
+        if value is not None and value < least:
+            raise ValueError(f"--{name.replace('_', '-')} must be at least {least}, not {value}")
     given = {field.name: getattr(arguments, field.name) for field in dataclasses.fields(TrainConfig)}
     return dataclasses.replace(
         RECIPES[arguments.recipe], **{name: value for name, value in given.items() if value is not None}
