@@ -39,22 +39,28 @@ def export_graphs(model: SentimentModel) -> dict[Precision, onnx.ModelProto]:
     return {"fp32": exact, "int8": quantize(exact)}
 
 
+def check_exported(checkpoint: Checkpoint, graphs: dict[Precision, Path]) -> None:
+    """Raises VerificationError unless these graphs are this checkpoint's."""
+    exported = export_graphs(checkpoint.build())
+    for precision, path in graphs.items():
+        if path.read_bytes() != exported[precision].SerializeToString():
+            raise VerificationError(f"{path} is not of the checkpoint that is there now; run onnx and verify again")
+
+
 def check_verified(
     checkpoint: Checkpoint, graphs: dict[Precision, Path], verifications: list[Verification], test: Reviews
 ) -> None:
     """Raises VerificationError unless these graphs were verified, on these reviews, and are this checkpoint's."""
     verified = {verification.precision: verification for verification in verifications}
-    exported = export_graphs(checkpoint.build())
     for precision, path in graphs.items():
-        model = path.read_bytes()
-        if precision not in verified or hashlib.sha256(model).hexdigest() != verified[precision].model_sha256:
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        if precision not in verified or sha256 != verified[precision].model_sha256:
             raise VerificationError(f"{path} is not the graph that was verified; run verify again")
-        if model != exported[precision].SerializeToString():
-            raise VerificationError(f"{path} is not of the checkpoint that is there now; run onnx and verify again")
         if test.fingerprint() != verified[precision].test_sha256:
             raise VerificationError(
                 "--data holds other test reviews than were verified on; give it those, or run verify again"
             )
+    check_exported(checkpoint, graphs)
 
 
 def assemble(

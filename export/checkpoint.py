@@ -1,5 +1,6 @@
 """A trained model on disk."""
 
+import io
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -37,8 +38,11 @@ class Checkpoint:
 
     @classmethod
     def load(cls, path: Path) -> "Checkpoint":
-        """Read a checkpoint. Raises FileNotFoundError where there is none."""
-        return cls.from_dict(torch.load(path, map_location="cpu", weights_only=True))
+        """Read a checkpoint. Raises FileNotFoundError where there is none, ValueError if it cannot be used."""
+        try:
+            return cls.from_dict(load_saved(path))
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{path} was written by another version of this code; train again") from error
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> "Checkpoint":
@@ -57,6 +61,16 @@ class Checkpoint:
     def build_tokenizer(self) -> Tokenizer:
         """The tokenizer that the model was trained with."""
         return Tokenizer(self.vocabulary, self.tokenizer)
+
+
+def load_saved(path: Path) -> dict[str, Any]:
+    """Read what `save_atomically` wrote. Raises FileNotFoundError where there is nothing, ValueError if that broke."""
+    content = io.BytesIO(path.read_bytes())
+    try:
+        fields: dict[str, Any] = torch.load(content, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises whatever wrong bytes lead it to
+        raise ValueError(f"{path} is broken; delete it and train again") from error
+    return fields
 
 
 def save_atomically(fields: dict[str, Any], path: Path) -> None:

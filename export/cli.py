@@ -13,7 +13,7 @@ import onnx
 
 from bundle.manifest import BundleError, Precision
 from bundle.store import find_version
-from export.assemble import GRAPHS, assemble, check_verified, export_graphs
+from export.assemble import GRAPHS, assemble, check_exported, check_verified, export_graphs
 from export.checkpoint import Checkpoint
 from export.contrast import load_bank
 from export.data import ARCHIVE_NAME, DataError, download, hold_out, load
@@ -24,7 +24,7 @@ from export.seeds import train_seeds
 from export.soft_labels import SoftLabels, SoftLabelsError
 from export.summary import summary
 from export.train import pick_device, train
-from export.verify import VerificationError, load_verifications, save_verifications, verify
+from export.verify import Verification, VerificationError, load_verifications, save_verifications, verify
 from export.vocabulary import training_vocabulary
 from export.word_vectors import WordVectors, WordVectorsError
 
@@ -214,11 +214,10 @@ def _onnx(arguments: argparse.Namespace) -> None:
 
 
 def _verify(arguments: argparse.Namespace) -> None:
-    checkpoint = _checkpoint(arguments)
+    checkpoint, graphs = _checkpoint(arguments), _graphs(arguments)
+    check_exported(checkpoint, graphs)
     test = _load(arguments.data, "test")
-    verifications, probabilities = verify(
-        checkpoint.build(), checkpoint.build_tokenizer(), _graph_paths(arguments), test
-    )
+    verifications, probabilities = verify(checkpoint.build(), checkpoint.build_tokenizer(), graphs, test)
     _tables_path(arguments).unlink(missing_ok=True)  # of an earlier report, and perhaps of another model
     np.save(_probabilities_path(arguments), probabilities)
     save_verifications(verifications, _verification_path(arguments))
@@ -235,13 +234,13 @@ def _verify(arguments: argparse.Namespace) -> None:
 def _report(arguments: argparse.Namespace) -> None:
     from export.report import write_report  # matplotlib, which nothing else needs
 
-    verifications = load_verifications(_verification_path(arguments))
+    checkpoint, graphs, verifications = _verified(arguments)
     test = _load(arguments.data, "test")
-    check_verified(_checkpoint(arguments), _graph_paths(arguments), verifications, test)
+    check_verified(checkpoint, graphs, verifications, test)
     page = write_report(
         Path(arguments.run),
         verifications,
-        np.load(_probabilities_path(arguments)),
+        np.load(_made_by("verify", _probabilities_path(arguments))),
         test,
         arguments.baseline,
         _teachers_path(arguments),
@@ -253,9 +252,7 @@ def _bundle(arguments: argparse.Namespace) -> None:
     tables = _tables_path(arguments)
     bundle = assemble(
         _free_destination(arguments),
-        _checkpoint(arguments),
-        _graph_paths(arguments),
-        load_verifications(_verification_path(arguments)),
+        *_verified(arguments),
         _load(arguments.data, "train"),
         _load(arguments.data, "test"),
         tables.read_text() if tables.exists() else "",
@@ -278,13 +275,30 @@ def _free_destination(arguments: argparse.Namespace) -> Path:
     return destination
 
 
+def _verified(arguments: argparse.Namespace) -> tuple[Checkpoint, dict[Precision, Path], list[Verification]]:
+    """What `train`, `onnx` and `verify` have left."""
+    checkpoint, graphs = _checkpoint(arguments), _graphs(arguments)
+    return checkpoint, graphs, load_verifications(_made_by("verify", _verification_path(arguments)))
+
+
 def _checkpoint(arguments: argparse.Namespace) -> Checkpoint:
-    path = _checkpoint_path(arguments)
+    path = _made_by("train", _checkpoint_path(arguments))
     checkpoint = Checkpoint.load(path)
     if not checkpoint.finished:
         passes = f"{len(checkpoint.history)} of {checkpoint.train.epochs} passes"
         raise ValueError(f"{path}: training is not finished ({passes}); give the same `train` command with --resume")
     return checkpoint
+
+
+def _graphs(arguments: argparse.Namespace) -> dict[Precision, Path]:
+    return {precision: _made_by("onnx", path) for precision, path in _graph_paths(arguments).items()}
+
+
+def _made_by(step: str, path: Path) -> Path:
+    """`path`, if it is there. Raises ValueError naming the step that makes it."""
+    if not path.is_file():
+        raise ValueError(f"{path} is not there; run `{step}` first")
+    return path
 
 
 def _checkpoint_path(arguments: argparse.Namespace) -> Path:

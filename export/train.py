@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from tqdm import tqdm
 
-from export.checkpoint import Checkpoint, save_atomically
+from export.checkpoint import Checkpoint, load_saved, save_atomically
 from export.data import Reviews
 from export.learner import Learner
 from export.lessons import Lessons, Material
@@ -124,7 +124,7 @@ def _resume_state(checkpoint: Checkpoint, learner: Learner, rng: random.Random) 
 def _restore(path: Path, fresh: Checkpoint, learner: Learner, rng: random.Random) -> Checkpoint:
     """Load the state after the last whole pass into `learner` and `rng`; returns its checkpoint."""
     try:
-        state = torch.load(path, weights_only=True)
+        state = load_saved(path)
     except FileNotFoundError as error:
         raise ValueError(f"nothing to resume: {path} does not exist") from error
     last = Checkpoint.from_dict(state["checkpoint"])

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from export import train as training
-from export.checkpoint import Checkpoint
+from export.checkpoint import Checkpoint, save_atomically
 from export.cli import main
 from tests.export.reviews import as_parquet, rows
 
@@ -44,7 +44,7 @@ def test_another_checkpoint_is_not_bundled_with_the_graphs_of_the_last(
     where = ["--data", str(data), "--run", str(run)]
     assert main(["bundle", *where]) == 0
     assert main(["train", *where, *RECIPE, "--seed", "2"]) == 0
-    for step in ("bundle", "report"):
+    for step in ("verify", "report", "bundle"):
         assert main([step, *where]) == 1
         assert "is not of the checkpoint that is there now; run onnx and verify again" in capsys.readouterr().err
     assert [path.name for path in Path("models/imdb-lstm").iterdir()] == ["1"]
@@ -91,6 +91,45 @@ def test_the_card_has_no_table_of_an_earlier_model(data: Path, run: Path) -> Non
     assert main(["verify", *where]) == 0
     assert main(["bundle", *where]) == 0
     assert "Of another model" not in Path("models/imdb-lstm/1/MODEL_CARD.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("missing", "step"),
+    [
+        ("checkpoint.pt", "train"),
+        ("model.onnx", "onnx"),
+        ("model.int8.onnx", "onnx"),
+        ("verification.json", "verify"),
+        ("test_probabilities.npy", "verify"),
+    ],
+)
+def test_a_step_that_comes_too_early_says_which_one_to_run(
+    data: Path, run: Path, capsys: pytest.CaptureFixture[str], missing: str, step: str
+) -> None:
+    (run / missing).unlink()
+    commands = {
+        "train": ["onnx", "verify", "report", "bundle"],
+        "onnx": ["verify", "report", "bundle"],
+        "verify": ["report"] if missing == "test_probabilities.npy" else ["report", "bundle"],
+    }
+    for command in commands[step]:
+        assert main([command, "--run", str(run), *([] if command == "onnx" else ["--data", str(data)])]) == 1
+        assert f"{run / missing} is not there; run `{step}` first" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("left", [0, 100, 20_000])
+def test_a_broken_checkpoint_is_named(data: Path, run: Path, capsys: pytest.CaptureFixture[str], left: int) -> None:
+    for name, command in (("checkpoint.pt", ["onnx"]), ("checkpoint.pt.resume", ["train", *RECIPE, "--resume"])):
+        (run / name).write_bytes((run / name).read_bytes()[:left])
+        flags = ["--data", str(data)] if command[0] == "train" else []
+        assert main([*command, "--run", str(run), *flags]) == 1
+        assert f"{run / name} is broken; delete it and train again" in capsys.readouterr().err
+
+
+def test_a_checkpoint_of_other_code_is_named(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_atomically({"weights": {}}, run / "checkpoint.pt")
+    assert main(["onnx", "--run", str(run)]) == 1
+    assert "was written by another version of this code; train again" in capsys.readouterr().err
 
 
 def test_a_verification_by_other_code_says_what_to_run(
