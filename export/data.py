@@ -7,6 +7,7 @@ folder with `train.parquet`, `test.parquet` and `unsupervised.parquet`. All give
 import gzip
 import hashlib
 import re
+import sys
 import tarfile
 import urllib.error
 import urllib.request
@@ -21,6 +22,8 @@ import numpy.typing as npt
 import pyarrow
 import pyarrow.parquet as parquet
 from tqdm import tqdm
+
+from bundle.tokenizer import normalise
 
 ARCHIVE_NAME = "aclImdb_v1.tar.gz"
 ARCHIVE_URL = f"https://ai.stanford.edu/~amaas/data/sentiment/{ARCHIVE_NAME}"
@@ -65,8 +68,14 @@ class Reviews:
 
 
 def load(source: Path, split: SplitName) -> Reviews:
-    """Reviews of the canonical train or test split, or the unlabelled ones. Raises DataError if it cannot read them."""
-    rows = sorted(_rows(source, split))
+    """Reviews of the canonical train or test split, or the unlabelled ones. Raises DataError if it cannot read them.
+
+    A review without a token, which no model can read, is left out; how many those were is printed.
+    """
+    every = sorted(_rows(source, split))
+    rows = [row for row in every if normalise(row[2]).strip()]
+    if len(rows) < len(every):
+        print(f"{source}: left out {len(every) - len(rows)} {split} reviews without a token", file=sys.stderr)
     labels = np.array([label for label, _, _ in rows], dtype=np.int64)
     if split == "unsupervised":
         if not rows:

@@ -10,6 +10,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
+from bundle.tokenizer import split as tokens
 from export.data import UNLABELLED, DataError, Reviews, SplitName, download, hold_out, load
 from tests.export.reviews import as_archive, as_folder, as_parquet, rows
 
@@ -113,6 +114,18 @@ def test_a_column_that_is_not_there_is_named(tmp_path: Path) -> None:
     pyarrow.parquet.write_table(pyarrow.table({"id": [1], "review": ["good"]}), tmp_path / "train.parquet")
     with pytest.raises(DataError, match=r"train\.parquet has no column text, only id, review"):
         load(tmp_path, "train")
+
+
+@pytest.mark.parametrize("split", ["train", "test", "unsupervised"])
+def test_reviews_without_a_token_are_left_out_and_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], split: SplitName
+) -> None:
+    folder, label = ("train", "unsup") if split == "unsupervised" else (split, "pos")
+    nothing = [(folder, label, 1000 + number, 9, text) for number, text in enumerate(("<br />", " \u200b&nbsp;_ ", ""))]
+    reviews = load(as_parquet([*rows(), *nothing], tmp_path), split)
+    assert len(reviews) == len(reviews.ids) == len(reviews.labels) == 80
+    assert all(tokens(text) for text in reviews.texts)
+    assert f"left out 3 {split} reviews without a token" in capsys.readouterr().err
 
 
 def test_held_out_reviews_move_in_blocks_of_ids() -> None:
