@@ -6,6 +6,7 @@ A file of two megabytes stands for all the teaching, so the student can be train
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -38,20 +39,23 @@ class SoftLabels:
     def save(self, path: Path) -> None:
         """Write atomically, evidence rounded to a 16th of a nat."""
         path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(path.name + ".part")
+        with partial.open("wb") as file:
+            np.savez_compressed(file, **self._arrays())
+        partial.replace(path)
+
+    def _arrays(self) -> dict[str, Any]:
+        """What the file holds."""
         rounded = [np.rint(evidence / _STEP).astype(np.int64) for evidence in self.evidence]
         # Differences are small numbers, which deflate well; rounding the sums first keeps errors from adding up.
         steps = np.concatenate([np.diff(sums, prepend=0) for sums in rounded])
-        partial = path.with_name(path.name + ".part")
-        with partial.open("wb") as file:
-            np.savez_compressed(
-                file,
-                log_odds=self.log_odds.astype(np.float16),
-                steps=steps.astype(np.int16),
-                places=np.array([len(sums) for sums in rounded], dtype=np.uint16),
-                slopes=self.slopes,
-                fingerprint=np.array(self.fingerprint),
-            )
-        partial.replace(path)
+        return {
+            "log_odds": self.log_odds.astype(np.float16),
+            "steps": steps.astype(np.int16),
+            "places": np.array([len(sums) for sums in rounded], dtype=np.uint16),
+            "slopes": self.slopes,
+            "fingerprint": np.array(self.fingerprint),
+        }
 
     @classmethod
     def load(cls, path: Path) -> "SoftLabels":
@@ -83,8 +87,8 @@ class SoftLabels:
         return SoftLabels(self.log_odds[chosen], evidence, self.slopes, self.fingerprint)
 
     def digest(self) -> str:
-        """SHA-256 of the whole labels."""
-        return hashlib.sha256(self.log_odds.astype(np.float16).tobytes()).hexdigest()
+        """SHA-256 of all that the file holds."""
+        return hashlib.sha256(b"".join(array.tobytes() for array in self._arrays().values())).hexdigest()
 
     def check(self, *parts: Reviews) -> None:
         """Raises SoftLabelsError if they were made from other reviews than these."""

@@ -1,6 +1,7 @@
 """The teachers on a small data set, and the student on what they say."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +77,22 @@ def test_soft_labels_survive_the_file_to_a_sixteenth(tmp_path: Path) -> None:
     assert all(np.abs(one - other).max() <= 1 / 32 for one, other in zip(loaded.evidence, evidence, strict=True))
     assert loaded.slope(100)[[0, 9, 99]].tolist() == [4, 2.5, 1]
     assert loaded.take(np.array([False, True])).evidence[0].tolist() == [1.0]
+
+
+def test_the_digest_of_soft_labels_is_of_all_that_they_say(tmp_path: Path) -> None:
+    evidence = [np.array([0.5, -3.26, 7.0], dtype=np.float32), np.array([1.0], dtype=np.float32)]
+    slopes = np.array([[1, 4], [100, 1]], dtype=np.float32)
+    labels = SoftLabels(np.array([1.5, -2], dtype=np.float32), evidence, slopes, "print")
+    labels.save(tmp_path / "a.npz")
+    assert SoftLabels.load(tmp_path / "a.npz").digest() == labels.digest()
+    others = [
+        replace(labels, log_odds=-labels.log_odds),
+        replace(labels, evidence=[evidence[0] + 1, evidence[1]]),
+        replace(labels, evidence=[evidence[0][:2], np.append(evidence[0][2] - evidence[0][1], evidence[1])]),
+        replace(labels, slopes=slopes + 1),
+        replace(labels, fingerprint="other"),
+    ]
+    assert len({one.digest() for one in [labels, *others]}) == 6
 
 
 def test_soft_labels_of_other_reviews_are_refused(taught: tuple[Path, Path], tmp_path: Path) -> None:
