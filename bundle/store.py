@@ -16,6 +16,8 @@ from bundle.manifest import BundleError, Manifest, Precision, Provider, Variant
 from bundle.tokenizer import TOKENIZER_VERSION, Tokenizer
 
 VOCABULARY, MODEL_CARD = "vocabulary.json", "MODEL_CARD.md"
+LABELS = ["negative", "positive"]
+LARGEST_TOLERANCE = 0.01  # of a golden answer; with more, another model might pass for this one
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,7 @@ def load_bundle(path: Path) -> Bundle:
     """Load and verify a bundle. Raises BundleError naming the file at fault and the reason."""
     manifest = Manifest.from_json(_read(path / "manifest.json").decode(errors="replace"))
     _check_variants(path, manifest)
+    _check_answers(path, manifest)
     for name, expected in manifest.files.items():
         if (found := _sha256(_read(path / name))) != expected:
             raise BundleError(path / name, f"has SHA-256 {found[:12]}..., the manifest says {expected[:12]}...")
@@ -117,7 +120,7 @@ def save_bundle(path: Path, manifest: Manifest, files: Mapping[str, bytes], repl
     old = staging / "old"
     try:
         manifest = dataclasses.replace(manifest, files={name: _sha256(content) for name, content in files.items()})
-        written = staging / "new"
+        written = staging / path.name  # by which its version is verified
         written.mkdir()
         for name, content in {**files, "manifest.json": manifest.to_json().encode()}.items():
             _write(written / name, content)
@@ -142,6 +145,22 @@ def _check_variants(path: Path, manifest: Manifest) -> None:
         suited = [variant.precision for variant in manifest.variants if provider in variant.providers]
         if len(suited) != 1:
             raise BundleError(path / "manifest.json", f"must name one variant for {provider}, not {len(suited)}")
+
+
+def _check_answers(path: Path, manifest: Manifest) -> None:
+    """What an answer means, which version's it is, and how far a golden one may be off."""
+    if manifest.labels != LABELS:
+        raise BundleError(path / "manifest.json", f"labels are {manifest.labels}, not {LABELS}")
+    if not 0 < manifest.threshold < 1:
+        raise BundleError(path / "manifest.json", f"threshold is {manifest.threshold}, not between 0 and 1")
+    if path.name.isdecimal() and manifest.version != path.name:
+        raise BundleError(path / "manifest.json", f"is of version {manifest.version}, in the folder of {path.name}")
+    for variant in manifest.variants:
+        if not 0 <= variant.golden_tolerance <= LARGEST_TOLERANCE:
+            reason = (
+                f"golden_tolerance of {variant.precision} is {variant.golden_tolerance}, not 0 to {LARGEST_TOLERANCE}"
+            )
+            raise BundleError(path / "manifest.json", reason)
 
 
 def _load_tokenizer(path: Path, manifest: Manifest) -> Tokenizer:

@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 
 from bundle.manifest import FORMAT_VERSION, Dataset, Manifest, Precision, Profile, Provider, Variant
-from bundle.store import MODEL_CARD, VOCABULARY, Bundle, save_bundle
+from bundle.store import LABELS, MODEL_CARD, VOCABULARY, Bundle, save_bundle
 from bundle.tokenizer import Tokenizer
 from export.checkpoint import Checkpoint
 from export.data import ARCHIVE_URL, Reviews
@@ -90,7 +90,7 @@ def assemble(
         input=INPUT,
         output=OUTPUT,
         tokenizer=checkpoint.tokenizer,
-        labels=["negative", "positive"],
+        labels=LABELS,
         threshold=0.5,
         temperature=checkpoint.temperature,
         bias=checkpoint.bias,

@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -21,7 +22,7 @@ Change = Callable[[Any], Any]
 @pytest.fixture
 def copy(shipped_path: Path, tmp_path: Path) -> Path:
     """A copy of the shipped bundle, to spoil."""
-    return Path(shutil.copytree(shipped_path, tmp_path / "models" / "1"))
+    return Path(shutil.copytree(shipped_path, tmp_path / "models" / shipped_path.name))
 
 
 def rewrite(path: Path, change: Change) -> None:
@@ -99,6 +100,18 @@ def test_a_truncated_manifest_is_named(copy: Path) -> None:
         (lambda manifest: manifest | {"colour": "red"}, "has unknown colour"),
         (lambda manifest: manifest | {"threshold": "0.5"}, "threshold is '0.5', not float"),
         (lambda manifest: manifest | {"threshold": True}, "threshold is True, not float"),
+        (lambda manifest: manifest | {"threshold": 0}, "threshold is 0, not between 0 and 1"),
+        (lambda manifest: manifest | {"threshold": float("nan")}, "threshold is nan, not between 0 and 1"),
+        (
+            lambda manifest: manifest | {"labels": ["positive", "negative"]},
+            r"labels are \['positive', 'negative'\], not",
+        ),
+        (lambda manifest: manifest | {"labels": ["positive"]}, r"labels are \['positive'\], not"),
+        (lambda manifest: manifest | {"version": "9"}, "is of version 9, in the folder of 2"),
+        (
+            lambda manifest: manifest | {"variants": [one | {"golden_tolerance": 1} for one in manifest["variants"]]},
+            "golden_tolerance of fp32 is 1, not 0 to 0.01",
+        ),
         (lambda manifest: manifest | {"labels": ["negative", 1]}, r"labels\[1\] is 1, not str"),
         (lambda manifest: manifest | {"files": without(manifest["files"], "golden.json")}, "lists no golden.json"),
         (lambda manifest: within(manifest, "tokenizer", {"truncation_side": "top"}), "is 'top', not one of"),
@@ -145,14 +158,15 @@ def files_of(bundle: Bundle) -> dict[str, bytes]:
 
 
 def test_a_saved_bundle_is_the_same_when_loaded(shipped: Bundle, tmp_path: Path) -> None:
-    saved = save_bundle(tmp_path / "models" / "7", shipped.manifest, files_of(shipped))
-    assert saved.manifest == shipped.manifest
+    manifest = dataclasses.replace(shipped.manifest, version="7")
+    saved = save_bundle(tmp_path / "models" / "7", manifest, files_of(shipped))
+    assert saved.manifest == manifest
     assert [graph.golden for graph in saved.graphs] == [graph.golden for graph in shipped.graphs]
     assert [path.name for path in (tmp_path / "models").iterdir()] == ["7"]
 
 
 def test_an_existing_version_stays_unless_replaced_on_purpose(shipped: Bundle, tmp_path: Path) -> None:
-    path = tmp_path / "1"
+    path = tmp_path / shipped.path.name
     save_bundle(path, shipped.manifest, files_of(shipped))
     (path / "mark").touch()
     with pytest.raises(BundleError, match="exists; versions do not change"):
@@ -163,14 +177,16 @@ def test_an_existing_version_stays_unless_replaced_on_purpose(shipped: Bundle, t
 
 
 def test_a_bundle_that_does_not_verify_is_never_visible(shipped: Bundle, tmp_path: Path) -> None:
-    save_bundle(tmp_path / "1", shipped.manifest, files_of(shipped))
+    save_bundle(tmp_path / "2", shipped.manifest, files_of(shipped))
     broken = files_of(shipped) | {"vocabulary.json": b"[]"}
     with pytest.raises(BundleError, match=r"vocabulary\.json"):
-        save_bundle(tmp_path / "1", shipped.manifest, broken, replace=True)
+        save_bundle(tmp_path / "2", shipped.manifest, broken, replace=True)
     with pytest.raises(BundleError, match=r"vocabulary\.json"):
-        save_bundle(tmp_path / "2", shipped.manifest, broken)
-    assert [path.name for path in tmp_path.iterdir()] == ["1"]
-    assert load_bundle(tmp_path / "1").manifest == shipped.manifest
+        save_bundle(tmp_path / "3", dataclasses.replace(shipped.manifest, version="3"), broken)
+    with pytest.raises(BundleError, match=r"is of version 2, in the folder of 3"):
+        save_bundle(tmp_path / "3", shipped.manifest, files_of(shipped))
+    assert [path.name for path in tmp_path.iterdir()] == ["2"]
+    assert load_bundle(tmp_path / "2").manifest == shipped.manifest
 
 
 @pytest.mark.parametrize("after", [True, False], ids=["after the first rename", "by the second one"])

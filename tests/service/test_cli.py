@@ -191,7 +191,7 @@ def test_sigterm_ends_with_status_0_and_a_line() -> None:
 
 
 def test_sigterm_during_the_start_is_not_lost(shipped_path: Path, tmp_path: Path) -> None:
-    copy = Path(shutil.copytree(shipped_path, tmp_path / "1"))
+    copy = Path(shutil.copytree(shipped_path, tmp_path / shipped_path.name))
     manifest = (copy / "manifest.json").read_text()
     (copy / "manifest.json").unlink()
     os.mkfifo(copy / "manifest.json")

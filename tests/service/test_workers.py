@@ -245,7 +245,7 @@ def test_workers_end_when_their_supervisor_is_killed() -> None:
 
 
 def test_sigterm_during_the_start_is_not_lost(shipped_path: Path, tmp_path: Path) -> None:
-    copy = Path(shutil.copytree(shipped_path, tmp_path / "1"))
+    copy = Path(shutil.copytree(shipped_path, tmp_path / shipped_path.name))
     manifest = (copy / "manifest.json").read_text()
     (copy / "manifest.json").unlink()
     os.mkfifo(copy / "manifest.json")
@@ -261,7 +261,7 @@ def test_sigterm_during_the_start_is_not_lost(shipped_path: Path, tmp_path: Path
 
 
 def test_a_bundle_that_must_not_be_served_is_told_once(shipped_path: Path, tmp_path: Path) -> None:
-    copy = Path(shutil.copytree(shipped_path, tmp_path / "1"))
+    copy = Path(shutil.copytree(shipped_path, tmp_path / shipped_path.name))
     (copy / "manifest.json").write_text("{}")
     done = subprocess.run([*SERVE, *TWO, "--models", str(tmp_path)], capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 1
