@@ -25,6 +25,8 @@ class Checkpoint:
     train: TrainConfig
     material_fingerprint: str  # SHA-256 of all that was learnt from
     train_sha256: str  # of the labelled reviews alone
+    unlabelled_reviews: int
+    threads: int  # of torch; the last bits of its sums depend on them
     validation_accuracy: float
     # What calibrates the probabilities: the logit is divided by the one, and the other added.
     temperature: float = 1.0  # by the validation part

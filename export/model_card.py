@@ -1,10 +1,12 @@
 """MODEL_CARD.md, written from the same numbers as the manifest."""
 
+import dataclasses
 import textwrap
 
 from bundle.manifest import Manifest
 from export.checkpoint import Checkpoint
-from export.contrast import load_bank
+from export.contrast import hold_out_lines, load_bank
+from export.recipes import RECIPES, RecipeName, TrainConfig
 from export.verify import Verification
 
 _CARD = """\
@@ -26,8 +28,8 @@ the logit in the graphs; the bias that is then added ({bias:+.3f}) is what all l
 | --- | {rules} |
 {figures}
 
-One core, batches of eight reviews of like length. Reproduce with `make train`, or check a running service with
-`python -m benchmarks.accuracy`.
+One core, batches of eight reviews of like length. Reproduce with `OMP_NUM_THREADS={threads} make train ARGS="{flags}"`,
+or check a running service with `python -m benchmarks.accuracy`.
 
 {tables}## The graphs against the torch model
 
@@ -35,18 +37,19 @@ One core, batches of eight reviews of like length. Reproduce with `make train`, 
 
 ## Use and limits
 
-{limits} It judges wording, not facts, and repeats whatever slant film reviewers of before 2011 had. In training a
-review had {tokens:.0f} tokens in the mean, {truncated:.1%} were cut at {max_length}, and {unknown:.2%} of a review's
-tokens were not in the vocabulary: input far from that gets answers that mean less. Not for decisions about people.
+{limits} It judges wording, not facts, and repeats whatever slant film reviewers of before 2011 had. As it reads them,
+the labelled reviews have {tokens:.0f} tokens in the mean, {truncated:.1%} of them are cut at {max_length}, and
+{unknown:.2%} of a review's tokens are not in the vocabulary: input far from that gets answers that mean less. Not for
+decisions about people.
 """
 
 _HARD = "{train:,} labelled reviews of the {dataset} (Maas et al., 2011), hard labels."
 _SOFT = (
-    "{train:,} labelled and 50,000 unlabelled reviews of the {dataset} (Maas et al., 2011). Teachers (n-grams and "
-    "document vectors, each judging only films it was not fitted on) say of every review, and after every few tokens "
-    "of it, how positive it is so far; the hard label has half a say in the whole. Beside them contrast pairs, by "
-    "{lines:,} lines of our own writing and by rule, teach short texts, negation, and goods and services. Words "
-    "share what is learnt through their GloVe vectors (Pennington et al., 2014)."
+    "{train:,} labelled and {unlabelled:,} unlabelled reviews of the {dataset} (Maas et al., 2011). Teachers (n-grams "
+    "and document vectors, fitted to other films' labels or to what models so fitted said) say of every review, and "
+    "after every few tokens of it, how positive it is so far; the hard label has half a say in the whole. Beside them "
+    "contrast pairs, by {lines:,} lines of our own writing and by rule, teach short texts, negation, and goods and "
+    "services. Words share what is learnt through their GloVe vectors (Pennington et al., 2014)."
 )
 _LIMITS_HARD = (
     "Made for whole reviews in English, of films above all. It has seen no other domain and hardly any text below "
@@ -68,7 +71,7 @@ _NAMES = {
 def model_card(manifest: Manifest, checkpoint: Checkpoint, verifications: list[Verification], tables: str) -> str:
     """The card as Markdown; `tables` are further sections, from the report."""
     recipe, architecture, profile = checkpoint.train, manifest.architecture, manifest.profile
-    distilled = recipe.running_weight > 0
+    recipe_name: RecipeName = "distilled" if checkpoint.unlabelled_reviews else "plain"
     sides = {"right": "", "left": ", the last ones", "middle": ", the first quarter of them from the beginning"}
     card = _CARD.format(
         name=manifest.name,
@@ -79,10 +82,11 @@ def model_card(manifest: Manifest, checkpoint: Checkpoint, verifications: list[V
         parameters=architecture.parameters,
         max_length=manifest.tokenizer.max_length,
         reading=sides[manifest.tokenizer.truncation_side],
-        training=(_SOFT if distilled else _HARD).format(
+        training=(_SOFT if recipe_name == "distilled" else _HARD).format(
             train=manifest.dataset.train_reviews,
+            unlabelled=checkpoint.unlabelled_reviews,
             dataset=manifest.dataset.name,
-            lines=len(load_bank()),
+            lines=len(hold_out_lines(load_bank())[0]),
         ),
         test_reviews=manifest.dataset.test_reviews,
         learning_rate=recipe.learning_rate,
@@ -95,14 +99,25 @@ def model_card(manifest: Manifest, checkpoint: Checkpoint, verifications: list[V
         precisions=" | ".join(each.precision for each in verifications),
         rules=" | ".join("---" for _ in verifications),
         figures=_figures(verifications),
+        threads=checkpoint.threads,
+        flags=_flags(recipe_name, recipe),
         tables=tables and tables.rstrip() + "\n\n",
         differences=_differences(verifications),
-        limits=(_LIMITS_SOFT if distilled else _LIMITS_HARD).format(short=profile.token_count_quantiles["0.01"]),
+        limits=(_LIMITS_SOFT if recipe_name == "distilled" else _LIMITS_HARD).format(
+            short=profile.token_count_quantiles["0.01"]
+        ),
         tokens=profile.token_count_mean,
         truncated=profile.truncated_ratio,
         unknown=profile.unknown_token_ratio_mean,
     )
     return _wrapped(card)
+
+
+def _flags(name: RecipeName, trained: TrainConfig) -> str:
+    """What trains that way again."""
+    values, recipe = dataclasses.asdict(trained), dataclasses.asdict(RECIPES[name])
+    changed = {field: value for field, value in values.items() if field == "seed" or value != recipe[field]}
+    return " ".join(f"--{field.replace('_', '-')} {value}" for field, value in {"recipe": name, **changed}.items())
 
 
 def _figures(verifications: list[Verification]) -> str:
@@ -126,4 +141,5 @@ def _differences(verifications: list[Verification]) -> str:
 def _wrapped(card: str) -> str:
     """Paragraphs filled to the line; headings and tables as they are."""
     parts = card.split("\n\n")
-    return "\n\n".join(part if part[0] in "#|!" else textwrap.fill(part, 119) for part in parts) + "\n"
+    filled = [part if part[0] in "#|!" else textwrap.fill(part, 119, break_on_hyphens=False) for part in parts]
+    return "\n\n".join(filled) + "\n"

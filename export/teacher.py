@@ -41,10 +41,10 @@ KNOTS = (1, 2, 3, 5, 8, 12, 20, 30, 50, 80, 120, 200, 300, 400, 600)  # tokens r
 
 @dataclass(frozen=True)
 class TeacherReport:
-    """How good one teacher is on reviews that it was not fitted on, and what it costs."""
+    """How good one teacher is on reviews whose labels it was not fitted to, and what it costs."""
 
     name: str
-    cross_fitted_accuracy: float  # on the train reviews, each judged by models that never saw its film
+    cross_fitted_accuracy: float  # on the train reviews but for the validation part
     validation_accuracy: float
     test_metrics: dict[str, float]
     bytes: int

@@ -64,6 +64,8 @@ def _begin(material: Material, lessons: Lessons, config: TrainConfig) -> Checkpo
         train=config,
         material_fingerprint=material.fingerprint(),
         train_sha256=material.train.fingerprint(),
+        unlabelled_reviews=0 if material.unlabelled is None else len(material.unlabelled),
+        threads=torch.get_num_threads(),
         validation_accuracy=0.0,
     )
 

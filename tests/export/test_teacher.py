@@ -1,6 +1,7 @@
 """The teachers on a small data set, and the student on what they say."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from scipy.special import expit
 
 from bundle.store import load_bundle
 from bundle.tokenizer import Tokenizer, TokenizerConfig, split
-from export.cli import main
+from export.checkpoint import Checkpoint
+from export.cli import _parser, _recipe, main
 from export.data import Reviews, load
 from export.examples import ReviewExamples
 from export.ngrams import ABSENT, Ngrams, fit_ngram_model, read_corpus, running_sum
@@ -136,5 +138,9 @@ def test_the_student_learns_from_them_and_is_reported(
     card, page = (bundle.path / "MODEL_CARD.md").read_text(), (tmp_path / "run/report/index.html").read_text()
     for words in ("blend of the last two: the teacher", "mean ± standard deviation", "pairs: irony", "student, int8"):
         assert words in card and words in page
+    assert "400 labelled and 400 unlabelled reviews" in card and "by 42,030 lines of our own writing" in card
+    (again,) = re.findall(r'make train ARGS="([^"]*)"', " ".join(card.split()))
+    arguments = _parser().parse_args(["all", *again.split()])
+    assert _recipe(arguments) == Checkpoint.load(Path("run/checkpoint.pt")).train
     pictures = sorted(file.name for file in (tmp_path / "run/report").glob("*.png"))
     assert len(pictures) == 7 and all(f'src="{name}"' in page for name in pictures)
