@@ -7,6 +7,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -59,11 +60,11 @@ class SoftLabels:
 
     @classmethod
     def load(cls, path: Path) -> "SoftLabels":
-        """Read what `save` wrote. Raises SoftLabelsError if there is no such file."""
+        """Read what `save` wrote. Raises SoftLabelsError if it is not there or another kind of file."""
         try:
-            with np.load(path) as file:
-                fields = {name: file[name] for name in file.files}
-        except (OSError, ValueError) as error:
+            with path.open("rb") as content, np.load(content) as file:
+                fields = {name: file[name] for name in ("log_odds", "steps", "places", "slopes", "fingerprint")}
+        except (OSError, ValueError, KeyError, BadZipFile) as error:
             reason = f"no soft labels at {path} ({error}); `review-sentiment-export teach` makes them"
             raise SoftLabelsError(reason) from error
         ends = np.cumsum(fields["places"].astype(np.int64))

@@ -9,6 +9,7 @@ import hashlib
 import json
 from pathlib import Path
 from typing import cast
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -59,11 +60,11 @@ class WordVectors:
 
     @classmethod
     def load(cls, path: Path) -> "WordVectors":
-        """Read what `save` wrote. Raises WordVectorsError if there is no such file."""
+        """Read what `save` wrote. Raises WordVectorsError if it is not there or another kind of file."""
         try:
-            with np.load(path) as file:
+            with path.open("rb") as content, np.load(content) as file:
                 return cls(file["words"].tolist(), file["values"], float(file["scale"]))
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, BadZipFile) as error:
             reason = f"no word vectors at {path} ({error}); `review-sentiment-export vectors` makes them"
             raise WordVectorsError(reason) from error
 

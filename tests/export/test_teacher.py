@@ -17,6 +17,7 @@ from export.data import Reviews, load
 from export.examples import ReviewExamples
 from export.ngrams import ABSENT, Ngrams, fit_ngram_model, read_corpus, running_sum
 from export.soft_labels import STRIDE, SoftLabels, SoftLabelsError, places
+from export.word_vectors import WordVectors, WordVectorsError
 from tests.export.reviews import as_parquet, rows
 
 
@@ -102,6 +103,18 @@ def test_soft_labels_of_other_reviews_are_refused(taught: tuple[Path, Path], tmp
     assert main(["train", "--data", str(other), "--run", str(tmp_path), "--soft-labels", str(taught[1])]) == 1
     with pytest.raises(SoftLabelsError, match=r"no soft labels at .*teach` makes them"):
         SoftLabels.load(tmp_path / "nothing.npz")
+
+
+@pytest.mark.parametrize("kind", [SoftLabels, WordVectors])
+def test_a_file_of_another_kind_or_a_broken_one_is_refused(
+    kind: type[SoftLabels | WordVectors], tmp_path: Path
+) -> None:
+    np.savez(tmp_path / "a.npz", other=np.zeros(100))
+    np.savez(tmp_path / "b.npz", other=np.zeros(100))
+    (tmp_path / "b.npz").write_bytes((tmp_path / "b.npz").read_bytes()[:100])
+    for name in ("a.npz", "b.npz"):
+        with pytest.raises((SoftLabelsError, WordVectorsError), match=rf"at .*{name} \(.*\); `review-sentiment-export"):
+            kind.load(tmp_path / name)
 
 
 def test_running_targets_stand_where_the_evidence_was_written_down(taught: tuple[Path, Path]) -> None:
