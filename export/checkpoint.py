@@ -41,16 +41,16 @@ class Checkpoint:
     @classmethod
     def load(cls, path: Path) -> "Checkpoint":
         """Read a checkpoint. Raises FileNotFoundError where there is none, ValueError if it cannot be used."""
-        try:
-            return cls.from_dict(load_saved(path))
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"{path} was written by another version of this code; train again") from error
+        return cls.from_dict(load_saved(path))
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> "Checkpoint":
-        """The inverse of `dataclasses.asdict`."""
+        """The inverse of `dataclasses.asdict`. Raises ValueError if the fields are not those of this code."""
         configs = {"tokenizer": TokenizerConfig, "model": ModelConfig, "train": TrainConfig}
-        return cls(**fields | {name: config(**fields[name]) for name, config in configs.items()})
+        try:
+            return cls(**fields | {name: config(**fields[name]) for name, config in configs.items()})
+        except (KeyError, TypeError) as error:
+            raise ValueError("the checkpoint was written by another version of this code; train again") from error
 
     def build(self) -> SentimentModel:
         """The trained module, in evaluation mode, its logits already calibrated."""

@@ -126,10 +126,12 @@ def test_a_broken_checkpoint_is_named(data: Path, run: Path, capsys: pytest.Capt
         assert f"{run / name} is broken; delete it and train again" in capsys.readouterr().err
 
 
-def test_a_checkpoint_of_other_code_is_named(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_checkpoint_of_other_code_is_refused(data: Path, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save_atomically({"weights": {}}, run / "checkpoint.pt")
-    assert main(["onnx", "--run", str(run)]) == 1
-    assert "was written by another version of this code; train again" in capsys.readouterr().err
+    save_atomically({"checkpoint": {"weights": {}}}, run / "checkpoint.pt.resume")
+    for command in (["onnx"], ["train", "--resume", "--data", str(data), *RECIPE]):
+        assert main([*command, "--run", str(run)]) == 1
+        assert "the checkpoint was written by another version of this code; train again" in capsys.readouterr().err
 
 
 def test_a_verification_by_other_code_says_what_to_run(
