@@ -170,7 +170,7 @@ def test_a_worker_that_hangs_is_replaced(server: Running) -> None:
 
 
 def test_a_worker_that_ends_again_and_again_is_replaced_later_and_later(shipped_path: Path, tmp_path: Path) -> None:
-    copy = Path(shutil.copytree(shipped_path, tmp_path / "1"))
+    copy = Path(shutil.copytree(shipped_path, tmp_path / shipped_path.name))
     with serving(*TWO, "--models", str(tmp_path), "--log-format", "json") as server:
         (copy / "manifest.json").unlink()  # which none can do without that starts from now on
         workers_of(server)[0].kill()
