@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -112,7 +113,11 @@ def _utf8(texts: list[str]) -> list[str]:
 
 
 def _as_they_come(source: BinaryIO) -> Iterator[list[str]]:
-    """The lines that are there, without waiting for more: a log may be followed for days. Blank ones are skipped."""
+    """The lines that are there, without waiting for more: a log may be followed for days. Blank ones are skipped.
+
+    Ctrl-C ends the process at once: there is nothing to put in order, and Python may miss it as it begins to read.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     number = skipped = 0
     for lines in _whole_lines(source):
         texts = []

@@ -140,7 +140,7 @@ def test_the_exit_status_says_whether_to_try_again(
     assert capsys.readouterr() == ("", f"error: {code.name}: not now\n")
 
 
-def test_ctrl_c_ends_with_130_and_no_word(server: Running) -> None:
+def test_ctrl_c_ends_the_reading_of_lines_without_a_word(server: Running) -> None:
     command = [*COMMAND, "classify", "--target", server.target]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -150,7 +150,15 @@ def test_ctrl_c_ends_with_130_and_no_word(server: Running) -> None:
         process.stdin.flush()
         assert json.loads(process.stdout.readline())["text"] == "fine"
         process.send_signal(signal.SIGINT)
-        assert (process.wait(60), process.stderr.read()) == (130, "")
+        assert (process.wait(60), process.stderr.read()) == (-signal.SIGINT, "")
+
+
+def test_a_command_that_is_interrupted_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("service.commands.health.connect", interrupted)
+    assert main(["health"]) == 130
 
 
 def test_a_missing_file_is_an_error_without_a_traceback(server: Running) -> None:
