@@ -149,18 +149,19 @@ def _check_variants(path: Path, manifest: Manifest) -> None:
 
 def _check_answers(path: Path, manifest: Manifest) -> None:
     """What an answer means, which version's it is, and how far a golden one may be off."""
+    at = path / "manifest.json"
     if manifest.labels != LABELS:
-        raise BundleError(path / "manifest.json", f"labels are {manifest.labels}, not {LABELS}")
+        raise BundleError(at, f"labels are {manifest.labels}, not {LABELS}")
     if not 0 < manifest.threshold < 1:
-        raise BundleError(path / "manifest.json", f"threshold is {manifest.threshold}, not between 0 and 1")
+        raise BundleError(at, f"threshold is {manifest.threshold}, not between 0 and 1")
     if path.name.isdecimal() and manifest.version != path.name:
-        raise BundleError(path / "manifest.json", f"is of version {manifest.version}, in the folder of {path.name}")
+        raise BundleError(at, f"is of version {manifest.version}, in the folder of {path.name}")
     for variant in manifest.variants:
-        if not 0 <= variant.golden_tolerance <= LARGEST_TOLERANCE:
-            reason = (
-                f"golden_tolerance of {variant.precision} is {variant.golden_tolerance}, not 0 to {LARGEST_TOLERANCE}"
+        tolerance = variant.golden_tolerance
+        if not 0 <= tolerance <= LARGEST_TOLERANCE:
+            raise BundleError(
+                at, f"golden_tolerance of {variant.precision} is {tolerance}, not 0 to {LARGEST_TOLERANCE}"
             )
-            raise BundleError(path / "manifest.json", reason)
 
 
 def _load_tokenizer(path: Path, manifest: Manifest) -> Tokenizer:

@@ -27,7 +27,7 @@ def default_models() -> Path:
     return packaged if packaged.is_dir() else _PACKAGE.parent / "models" / "imdb-lstm"
 
 
-_MOST = 2**31 - 1  # of what gRPC, or an answer of GetModel, holds in 32 bits
+MOST = 2**31 - 1  # of what gRPC, or an answer of GetModel, holds in 32 bits
 
 
 def _setting(default: Any, help: str, least: float | None = None, most: float | None = None) -> Any:
@@ -58,12 +58,12 @@ class Settings:
         "auto", "what runs the int8 model on a CPU; native is compiled, has the same answers, and is faster"
     )
     max_batch_size: int = _setting(
-        0, "most reviews run together; 0 takes what is fastest, measured at the start", least=0, most=_MOST
+        0, "most reviews run together; 0 takes what is fastest, measured at the start", least=0, most=MOST
     )
     max_batch_tokens: int = _setting(16_384, "most tokens run together, padding included", least=500)
     max_queue_size: int = _setting(2048, "most reviews waiting; one more is refused", least=1)
-    max_text_bytes: int = _setting(65_536, "most bytes of UTF-8 in one review", least=1, most=_MOST)
-    max_texts: int = _setting(512, "most reviews in one ClassifyBatch", least=1, most=_MOST)
+    max_text_bytes: int = _setting(65_536, "most bytes of UTF-8 in one review", least=1, most=MOST)
+    max_texts: int = _setting(512, "most reviews in one ClassifyBatch", least=1, most=MOST)
     padding: Literal["longest", "max_length"] = _setting(
         "longest", "pad a batch to its longest review, or always to the model's 500 tokens; the answers are the same"
     )

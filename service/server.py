@@ -14,7 +14,7 @@ from grpc_reflection.v1alpha import reflection
 
 from bundle.store import find_versions, load_bundle
 from service.calls import Calls
-from service.config import Settings
+from service.config import MOST, Settings
 from service.engine import Engine
 from service.errors import address_of, cannot_listen
 from service.event_loop import interrupt_others
@@ -35,7 +35,6 @@ INFERENCE_NAME = open_inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceSe
 _MESSAGE_OVERHEAD = 64 * 1024  # bytes of a request beside its texts' own
 _MESSAGE = 8 * 2**20  # bytes of a request's texts, if one text may not have more: what is read before it can be refused
 _PENDING = 100_000  # calls; more than may be read before the queue is full
-_LARGEST = 2**31 - 1  # that an option of gRPC may be; for an age in milliseconds it means for ever
 _GARBAGE = 20_000  # objects more than before, until Python looks for cycles among them; it takes a few megabytes
 _LAST_BYTES = 0.5  # seconds for answers already given to leave, and for health watchers to hear of the end
 
@@ -149,9 +148,9 @@ class Server:
         settings = self.settings
         texts = min(settings.max_texts * settings.max_text_bytes, max(settings.max_text_bytes, _MESSAGE))
         return [
-            ("grpc.max_receive_message_length", min(texts + _MESSAGE_OVERHEAD, _LARGEST)),
+            ("grpc.max_receive_message_length", min(texts + _MESSAGE_OVERHEAD, MOST)),
             # A client that connects anew asks for the addresses anew; gRPC spreads the ages by a tenth.
-            ("grpc.max_connection_age_ms", int(min(settings.max_connection_age * 1000, _LARGEST))),
+            ("grpc.max_connection_age_ms", int(min(settings.max_connection_age * 1000, MOST))),
             # Clients may ping an idle connection this often (milliseconds), to notice one that has died.
             ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
             # Calls that gRPC has read and we have not yet. Beyond a thousand it would end some as CANCELLED, which

@@ -42,11 +42,9 @@ class Folder:
 
     def begin(self, restart: bool) -> None:
         """Take it for this run. Raises JobError if it belongs to another one and is not to be started over."""
-        if restart:
-            self._empty()
-        there = self._saved()
+        there = None if restart else self._saved()
         if there is None:
-            self._empty()  # what is there without a word of whose it is
+            self._empty()  # also of what is there without a word of whose it is
             self._save(self._identity)
         elif other := [name for name, value in self._identity.items() if there.get(name) != value]:
             first = other[0]

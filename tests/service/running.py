@@ -6,13 +6,21 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 SERVE = (sys.executable, "-m", "service", "serve", "--grpc-port", "0", "--http-port", "0")
-START = 60.0  # seconds that a start may take
+START = 60.0  # seconds that a start, or whatever else is waited for, may take
+
+
+def until(happened: Callable[[], bool]) -> None:
+    """Wait until it has happened, on a machine that may be busy with something else."""
+    deadline = time.monotonic() + START
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 @dataclass

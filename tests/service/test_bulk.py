@@ -8,8 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -27,7 +26,7 @@ from service.bulk.remote import TEXTS_IN_FLIGHT, classify_remotely
 from service.bulk.worker import Spec, Worker
 from service.client import AsyncSentimentClient, ClientError
 from service.config import Settings
-from tests.service.running import Running, serving
+from tests.service.running import Running, serving, until
 
 ROWS = 3 * PART_ROWS + 100
 MODEL = ModelId("imdb-lstm", "1", "fp32")
@@ -69,14 +68,6 @@ def answered(path: Path) -> list[tuple[str, str, str]]:
     """Id, probability and error of each row of a CSV of answers."""
     with path.open(newline="") as file:
         return [(row["id"], row["positive_probability"], row["error"]) for row in csv.DictReader(file)]
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    """Wait until it holds; half a minute at most."""
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def is_alive(process: psutil.Process) -> bool:
@@ -166,15 +157,15 @@ def test_a_killed_run_goes_on_and_loses_nothing(spec: Spec, tmp_path: Path, work
     output, parts = tmp_path / "out.csv", tmp_path / "out.csv.parts"
     command = [*SCORE, str(reviews), str(output), "--workers", workers]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
-        wait_for((parts / "000000.csv").exists)
+        until((parts / "000000.csv").exists)
         children = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGKILL)
     assert len(children) >= (2 if workers == "2" else 0)
-    wait_for(lambda: not any(map(is_alive, children)))
+    until(lambda: not any(map(is_alive, children)))
     assert not output.exists()
     written = {path: path.stat().st_mtime_ns for path in parts.glob("0*.csv")}
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
-        wait_for((parts / "000001.csv").exists)
+        until((parts / "000001.csv").exists)
         assert {path: path.stat().st_mtime_ns for path in written} == written  # none is made again
         assert process.wait(60) == 0
     run(job(reviews, tmp_path / "whole.csv"), partial(classify_locally, spec, 1))

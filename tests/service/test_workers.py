@@ -5,10 +5,9 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -26,7 +25,7 @@ from service.errors import PortError
 from service.pb import sentiment_pb2 as pb
 from service.pb import sentiment_pb2_grpc
 from service.workers.port import hold_port
-from tests.service.running import SERVE, Running, serving
+from tests.service.running import SERVE, Running, serving, until
 
 Stub = sentiment_pb2_grpc.SentimentServiceStub
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]  # by name and labels
@@ -72,13 +71,6 @@ def total(samples: Samples, name: str) -> float:
 
 def is_counter(name: str) -> bool:
     return name.endswith(("_total", "_bucket", "_count", "_sum"))
-
-
-def until(happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def workers_of(server: Running) -> list[psutil.Process]:
