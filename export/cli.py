@@ -6,6 +6,7 @@ import functools
 import sys
 import typing
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -141,6 +142,8 @@ def _add_destination(parser: argparse.ArgumentParser) -> None:
 def _all(arguments: argparse.Namespace) -> None:
     _free_destination(arguments)  # before the long part, as is what the recipe may refuse
     _recipe(arguments)
+    if arguments.teach:
+        _need_gensim()
     teach = [_teach] if arguments.teach else []
     for step in (_data, *teach, _train, _onnx, _verify, _report, _bundle):
         step(arguments)
@@ -154,7 +157,17 @@ def _data(arguments: argparse.Namespace) -> None:
         print(f"{split}: {len(reviews):,} reviews, {reviews.labels.mean():.1%} positive")
 
 
+def _need_gensim() -> None:
+    """Raises ValueError where it is missing, as it is with Python 3.14."""
+    if not find_spec("gensim"):
+        raise ValueError(
+            "new teachers are made with gensim, which is not installed: take Python 3.11 to 3.13, or pip install it "
+            "where there are a compiler and Python's headers; a student can learn from the teachers of the repository"
+        )
+
+
 def _teach(arguments: argparse.Namespace) -> None:
+    _need_gensim()
     from export.teacher import save_reports, teach  # gensim and scikit-learn, which nothing else needs
 
     splits = (_load(arguments.data, "train"), _load(arguments.data, "unsupervised"), _load(arguments.data, "test"))

@@ -2,7 +2,7 @@
 
     SentimentError
     |- RequestError           one request is refused; the table in statuses.py gives each kind its status code
-    |  |- InvalidRequest      the caller must change it: blank, too long, too many, a tensor that does not fit
+    |  |- InvalidRequest      the caller must change it: blank, too long, unreadable, a tensor that does not fit
     |  |- UnknownModel        no such model or version is served
     |  |- QueueFull           too much is waiting: try again later
     |  |- Expired             its deadline passed before it ran
@@ -29,6 +29,7 @@ Reason = Literal[
     "text_too_long",
     "too_many_texts",
     "invalid_tensor",
+    "unreadable",
     "unknown_model",
     "queue_full",
     "expired",
@@ -64,6 +65,12 @@ def blank_text(field: str) -> InvalidRequest:
 def text_too_long(field: str, size: int, most: int) -> InvalidRequest:
     """A text of `size` bytes where `most` are allowed."""
     return InvalidRequest("text_too_long", field, f"has {size} bytes of UTF-8; send at most {most}")
+
+
+def unreadable() -> InvalidRequest:
+    """A request that is not protobuf of its method."""
+    words = "cannot be read; send the message that this method takes, with every string in UTF-8"
+    return InvalidRequest("unreadable", "request", words)
 
 
 class UnknownModel(RequestError):

@@ -58,11 +58,15 @@ class InferenceServicer(open_inference_pb2_grpc.GRPCInferenceServiceServicer):
 
     async def ModelReady(self, request: pb.ModelReadyRequest, context: Context) -> pb.ModelReadyResponse:
         """Whether a model and version take requests."""
-        try:
-            self._registry.find(request.version, request.name)
-        except UnknownModel:
-            return pb.ModelReadyResponse(ready=False)
-        return pb.ModelReadyResponse(ready=not self._calls.draining)
+
+        async def work() -> pb.ModelReadyResponse:
+            try:
+                self._registry.find(request.version, request.name)
+            except UnknownModel:
+                return pb.ModelReadyResponse(ready=False)
+            return pb.ModelReadyResponse(ready=not self._calls.draining)
+
+        return await self._calls.unary("ModelReady", work(), context)
 
     async def ServerMetadata(self, request: pb.ServerMetadataRequest, context: Context) -> pb.ServerMetadataResponse:
         """What the server is."""

@@ -7,6 +7,7 @@ import logging
 import signal
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -20,6 +21,7 @@ from service.errors import address_of, cannot_listen
 from service.event_loop import interrupt_others
 from service.http_server import HttpServer, loop_lives
 from service.inference_servicer import InferenceServicer
+from service.messages import LenientServer
 from service.metrics import NOTED, Metrics
 from service.pb import open_inference_pb2, open_inference_pb2_grpc, sentiment_pb2, sentiment_pb2_grpc
 from service.registry import Model, Registry, build_model
@@ -130,8 +132,9 @@ class Server:
         self.metrics.queue_depth.set_function(self._waiting)
         self.metrics.queue_capacity.set(sum(model.queue.capacity for model in registry.models))
         sentiment, inference = SentimentServicer(registry, self._calls), InferenceServicer(registry, self._calls)
-        sentiment_pb2_grpc.add_SentimentServiceServicer_to_server(sentiment, self._grpc)
-        open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(inference, self._grpc)
+        lenient: Any = LenientServer(self._grpc)
+        sentiment_pb2_grpc.add_SentimentServiceServicer_to_server(sentiment, lenient)
+        open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(inference, lenient)
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         names = (SERVICE_NAME, INFERENCE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)

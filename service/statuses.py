@@ -32,7 +32,7 @@ class Rule:
 RULES: dict[type[RequestError], Rule] = {
     InvalidRequest: Rule(
         grpc.StatusCode.INVALID_ARGUMENT,
-        when="A text is blank or too long, there are too many, or a tensor is not what the model takes.",
+        when="A text is blank, too long or not UTF-8, there are too many, or a tensor is not what the model takes.",
         remedy="Change what `google.rpc.BadRequest` names in the details; `GetModel` tells the limits.",
         retry=False,
     ),

@@ -233,7 +233,7 @@ class ClassifyStreamResponse(_message.Message):
     ERROR_FIELD_NUMBER: _builtins.int
     MODEL_VERSION_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """The `id` of the request that this answers."""
+    """The `id` of the request that this answers; empty if the request could not be read."""
     model_version: _builtins.str
     """Version of the model that answered."""
     @_builtins.property

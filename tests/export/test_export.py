@@ -87,6 +87,16 @@ def test_all_of_it_makes_a_bundle_that_the_engine_serves(
     assert "exists: give another --destination, or --replace" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", [["teach"], ["all", "--teach"]])
+def test_without_gensim_no_teachers_are_begun(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("export.cli.find_spec", lambda name: None)
+    assert main([*command, "--data", str(tmp_path / "nothing")]) == 1
+    assert "gensim, which is not installed: take Python 3.11 to 3.13" in capsys.readouterr().err
+
+
 def test_a_graph_that_was_not_verified_is_not_bundled(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

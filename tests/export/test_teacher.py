@@ -28,6 +28,7 @@ def reviews_of(*texts: str) -> Reviews:
 @pytest.fixture(scope="module")
 def taught(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A data set, and the soft labels of its teachers."""
+    pytest.importorskip("gensim", reason="gensim has no wheel for this Python")
     data = as_parquet(rows(400), tmp_path_factory.mktemp("data"))
     path = tmp_path_factory.mktemp("teaching") / "soft_labels.npz"
     assert main(["teach", "--data", str(data), "--soft-labels", str(path)]) == 0

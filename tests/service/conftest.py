@@ -4,16 +4,29 @@ import asyncio
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
+from typing import TypeVar
 
 import grpc
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
 
 from service.config import Settings
 from service.pb import sentiment_pb2_grpc
 from service.server import Server
 
 FREE_PORTS = Settings(grpc_port=0, http_port=0)
+
+Detail = TypeVar("Detail", error_details_pb2.BadRequest, error_details_pb2.RetryInfo)
+
+
+def detail_of(error: grpc.aio.AioRpcError, kind: type[Detail]) -> Detail:
+    """The error's one detail."""
+    (packed,) = rpc_status.from_call(error).details  # type: ignore[arg-type]  # it has what a Call has
+    detail = kind()
+    assert packed.Unpack(detail)
+    return detail
 
 
 def fetch(server: Server, path: str) -> tuple[int, str]:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
@@ -25,20 +25,10 @@ from service.pb import sentiment_pb2 as pb
 from service.pb import sentiment_pb2_grpc
 from service.server import SERVICE_NAME, Server
 from service.statuses import INTERNAL_MESSAGE
-from tests.service.conftest import FREE_PORTS, fetch, in_flight
+from tests.service.conftest import FREE_PORTS, detail_of, fetch, in_flight
 
 if TYPE_CHECKING:
     Stub = sentiment_pb2_grpc.SentimentServiceAsyncStub
-
-Detail = TypeVar("Detail", error_details_pb2.BadRequest, error_details_pb2.RetryInfo)
-
-
-def detail_of(error: grpc.aio.AioRpcError, kind: type[Detail]) -> Detail:
-    """The error's one detail."""
-    (packed,) = rpc_status.from_call(error).details  # type: ignore[arg-type]  # it has what a Call has
-    detail = kind()
-    assert packed.Unpack(detail)
-    return detail
 
 
 async def test_golden_answers_come_back_by_every_method(stub: "Stub", shipped: Bundle) -> None:
