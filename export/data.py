@@ -136,9 +136,10 @@ def _fetch(url: str, partial: Path) -> None:
     try:
         response = urllib.request.urlopen(request, timeout=60)
     except urllib.error.HTTPError as error:
-        if error.code == 416:  # nothing after what is here: the checksum decides
-            return
-        raise
+        with error:
+            if error.code == 416:  # nothing after what is here: the checksum decides
+                return
+            raise
     with response:
         resumed = response.status == 206
         size = int(response.headers.get("Content-Length", 0))
