@@ -57,7 +57,8 @@ class Prometheus:
             ) as answer:
                 return json.load(answer)["data"]
         except urllib.error.HTTPError as error:
-            raise QueryError(f"{error.code}: {error.read().decode()}") from None
+            with error:
+                raise QueryError(f"{error.code}: {error.read().decode()}") from None
 
     def over(self, query: str, span: Span) -> list[Series]:
         """The answer to a range query."""

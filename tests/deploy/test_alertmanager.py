@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.test_rules_evaluated import free_port
+from tests.deploy.conftest import free_port
 
 CONFIG = Path(__file__).parents[2] / "deploy" / "alertmanager" / "alertmanager.yml"
 SERVER = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
@@ -64,6 +64,9 @@ def is_up(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=5):
             return True
+    except urllib.error.HTTPError as error:
+        with error:
+            return False
     except urllib.error.URLError:
         return False
 
