@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import sys
 import threading
 from collections.abc import Coroutine
 from typing import Any
@@ -40,13 +41,15 @@ def give_way() -> None:
     An engine that runs each review as it comes, one by one, keeps the loop from taking the next ones in; one that
     waits for the loop to have nothing left to do finds a batch.
     """
+    if sys.platform != "linux":  # elsewhere a thread has no niceness, and its number may be that of a process
+        return
     with _where_allowed():
         thread = threading.get_native_id()
         os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + _GIVING_WAY)
 
 
 def _where_allowed() -> contextlib.AbstractContextManager[None]:
-    """Linux has policies, and a niceness for each thread; a sandbox may forbid to change them."""
+    """Linux has such policies; a sandbox may forbid to change them."""
     return contextlib.suppress(AttributeError, OSError)
 
 
