@@ -93,12 +93,22 @@ class Metrics:
         self._noted: list[NotedHistogram] = []
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
-        counter = functools.partial(Counter, registry=self.registry)
         # The modes say how the gauges of several workers become one; with a single process they mean nothing.
-        gauge = functools.partial(Gauge, registry=self.registry, multiprocess_mode="livemax")
-        total = functools.partial(Gauge, registry=self.registry, multiprocess_mode="livesum")
-        histogram = self._histogram
+        self._gauge = functools.partial(Gauge, registry=self.registry, multiprocess_mode="livemax")
+        self._total = functools.partial(Gauge, registry=self.registry, multiprocess_mode="livesum")
+        self._counter = functools.partial(Counter, registry=self.registry)
+        self._add_requests()
+        self._add_texts()
+        self._add_batches()
+        self._add_model()
+        self._add_server()
 
+    def count(self) -> None:
+        """Count what the histograms have noted."""
+        for histogram in self._noted:
+            histogram.count()
+
+    def _add_requests(self) -> None:
         requests = Histogram(
             "sentiment_request_duration_seconds",
             "A request, or one review of a stream, from its arrival to its answer, by method and status code.",
@@ -108,66 +118,63 @@ class Metrics:
         )
         # Looking a label set up costs more than observing it; there are only a few.
         self.request = functools.cache(lambda method, code: self._note(requests.labels(method, code)))
-        self.in_flight = total("sentiment_requests_in_flight", "Requests, or reviews of a stream, being answered.")
-        self.rejected = counter("sentiment_rejected", "Requests refused, by reason.", ["reason"])
+        in_flight = "sentiment_requests_in_flight"
+        self.in_flight = self._total(in_flight, "Requests, or reviews of a stream, being answered.")
+        self.rejected = self._counter("sentiment_rejected", "Requests refused, by reason.", ["reason"])
         for reason in get_args(Reason):  # there from the start, or a rate would miss the first of each
             self.rejected.labels(reason)
 
-        tokenize = "sentiment_tokenize_duration_seconds"
-        self.tokenize = histogram(tokenize, "Tokenizing one review.", buckets=TOKENIZE_SECONDS)
-        self.review_tokens = histogram("sentiment_review_tokens", "Tokens read of one review.", buckets=REVIEW_TOKENS)
-        unknown = "sentiment_review_unknown_token_ratio"
-        self.unknown_token_ratio = histogram(
-            unknown, "Share of a review's tokens not in the vocabulary.", buckets=RATIOS
+    def _add_texts(self) -> None:
+        tokenize, tokens = "sentiment_tokenize_duration_seconds", "sentiment_review_tokens"
+        unknown, truncated = "sentiment_review_unknown_token_ratio", "sentiment_reviews_truncated"
+        self.tokenize = self._histogram(tokenize, "Tokenizing one review.", TOKENIZE_SECONDS)
+        self.review_tokens = self._histogram(tokens, "Tokens read of one review.", REVIEW_TOKENS)
+        self.unknown_token_ratio = self._histogram(unknown, "Share of a review's tokens not in the vocabulary.", RATIOS)
+        self.truncated = self._counter(truncated, "Reviews with more tokens than the model reads.")
+
+    def _add_batches(self) -> None:
+        self.queue = self._histogram(
+            "sentiment_queue_duration_seconds", "One review waiting for its batch to start.", SECONDS
         )
-        self.truncated = counter("sentiment_reviews_truncated", "Reviews with more tokens than the model reads.")
-
-        queue = "sentiment_queue_duration_seconds"
-        self.queue = histogram(queue, "One review waiting for its batch to start.", buckets=SECONDS)
-        self.queue_depth = total("sentiment_queue_depth", "Reviews waiting.")
-        self.queue_capacity = total("sentiment_queue_capacity", "Most reviews that may wait.")
-
-        inference = "sentiment_inference_duration_seconds"
-        self.inference = histogram(inference, "One batch in the model.", buckets=SECONDS)
-        self.batch_size = histogram("sentiment_batch_size", "Reviews in one batch.", buckets=BATCH_SIZES)
-        tokens = "sentiment_batch_tokens"
-        self.batch_tokens = histogram(tokens, "Tokens in one batch, padding included.", buckets=BATCH_TOKENS)
-        padding = "sentiment_batch_padding_ratio"
-        self.padding_ratio = histogram(padding, "Share of a batch that is padding.", buckets=RATIOS)
+        self.queue_depth = self._total("sentiment_queue_depth", "Reviews waiting.")
+        self.queue_capacity = self._total("sentiment_queue_capacity", "Most reviews that may wait.")
+        inference, size = "sentiment_inference_duration_seconds", "sentiment_batch_size"
+        tokens, padding = "sentiment_batch_tokens", "sentiment_batch_padding_ratio"
+        self.inference = self._histogram(inference, "One batch in the model.", SECONDS)
+        self.batch_size = self._histogram(size, "Reviews in one batch.", BATCH_SIZES)
+        self.batch_tokens = self._histogram(tokens, "Tokens in one batch, padding included.", BATCH_TOKENS)
+        self.padding_ratio = self._histogram(padding, "Share of a batch that is padding.", RATIOS)
         probability = "sentiment_positive_probability"
-        self.positive_probability = histogram(probability, "Answer for one review.", buckets=PROBABILITIES)
+        self.positive_probability = self._histogram(probability, "Answer for one review.", PROBABILITIES)
 
+    def _add_model(self) -> None:
+        model, kernel = ["name", "version", "precision", "sha256"], ["version", "kernel"]
+        self.model_info = self._gauge("sentiment_model_info", "1 for the model being served.", model)
+        self.kernel_info = self._gauge("sentiment_kernel_info", "1 for what runs the model, by version.", kernel)
+        self.batch_size_limit = self._gauge(
+            "sentiment_batch_size_limit", "Most reviews run together, set or measured, by version.", ["version"]
+        )
         # What is served can be compared with what the default model has learnt from.
-        self.training_tokens = gauge("sentiment_training_review_tokens", "Tokens read of a training review, mean.")
-        self.training_truncated = gauge("sentiment_training_truncated_ratio", "Share of training reviews truncated.")
-        self.training_unknown = gauge(
-            "sentiment_training_unknown_token_ratio", "Share of a training review's tokens not in the vocabulary, mean."
-        )
-        self.training_positive = gauge("sentiment_training_positive_ratio", "Share of training reviews positive.")
+        tokens, truncated = "sentiment_training_review_tokens", "sentiment_training_truncated_ratio"
+        unknown, positive = "sentiment_training_unknown_token_ratio", "sentiment_training_positive_ratio"
+        self.training_tokens = self._gauge(tokens, "Tokens read of a training review, mean.")
+        self.training_truncated = self._gauge(truncated, "Share of training reviews truncated.")
+        self.training_unknown = self._gauge(unknown, "Share of a training review's tokens not in the vocabulary, mean.")
+        self.training_positive = self._gauge(positive, "Share of training reviews positive.")
 
-        model = ["name", "version", "precision", "sha256"]
-        self.model_info = gauge("sentiment_model_info", "1 for the model being served.", model)
-        provider = "sentiment_execution_provider_info"
-        self.provider_info = gauge(
-            provider, "1 for where the model runs, and what was asked for.", ["requested", "active"]
+    def _add_server(self) -> None:
+        provider = ["requested", "active"]
+        self.provider_info = self._gauge(
+            "sentiment_execution_provider_info", "1 for where the model runs, and what was asked for.", provider
         )
-        self.provider_fallback = gauge(
+        self.provider_fallback = self._gauge(
             "sentiment_execution_provider_fallback",
             "1 if an installed CUDA provider could not be used and the CPU serves instead, else 0.",
         )
-        self.kernel_info = gauge(
-            "sentiment_kernel_info", "1 for what runs the model, by version.", ["version", "kernel"]
-        )
-        largest = "sentiment_batch_size_limit"
-        self.batch_size_limit = gauge(largest, "Most reviews run together, set or measured, by version.", ["version"])
-        self.ready = gauge("sentiment_ready", "1 while the server takes requests, else 0.")
-        self.workers = total("sentiment_workers", "Processes that answer: 1, or as many workers as run.")
-        self.worker_restarts = counter("sentiment_worker_restarts", "Workers replaced because they died or hung.")
-
-    def count(self) -> None:
-        """Count what the histograms have noted."""
-        for histogram in self._noted:
-            histogram.count()
+        self.ready = self._gauge("sentiment_ready", "1 while the server takes requests, else 0.")
+        self.workers = self._total("sentiment_workers", "Processes that answer: 1, or as many workers as run.")
+        restarts = "sentiment_worker_restarts"
+        self.worker_restarts = self._counter(restarts, "Workers replaced because they died or hung.")
 
     def _histogram(self, name: str, help: str, buckets: Sequence[float]) -> NotedHistogram:
         return self._note(Histogram(name, help, buckets=buckets, registry=self.registry))
