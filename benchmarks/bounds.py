@@ -73,13 +73,13 @@ def _others(records: Records) -> Iterator[Bound]:
     loads = [inf if one.refused else one.p99_ms for one in records.of(UnderLoad) if one.share == 0.70]
     peaks = [one.peak_mb for one in records.of(Served) if one.server == OURS]
     starts = [median(one.seconds) for one in records.of(Start)]
-    busiest = {one.workers: one.busiest_us for one in records.of(Scaled) if one.round == 0}
-    # By what a review costs the busier worker: the client, which may share the other's core, is not the service's.
-    gain = busiest[1] / busiest[2] if {1, 2} <= busiest.keys() else None
+    scaled = {one.workers: one for one in records.of(Scaled) if one.round == 0}
+    # What they would serve if each had its core alone: the rates suffer from the client, which shares one of them.
+    gain = scaled[2].working * scaled[1].cpu_us / scaled[2].cpu_us if {1, 2} <= scaled.keys() else None
     yield Bound("open loop at 70% of capacity: p99 ms", False, 15, 8, min(loads, default=None))
     yield Bound("resident memory at its most, MB", False, 150, 110, max(peaks, default=None))
     yield Bound("start to ready, s", False, 2, 1, max(starts, default=None))
-    yield Bound("two workers: times one, by CPU of the busier", True, 1.7, None, gain)
+    yield Bound("two workers: times one, by CPU a review", True, 1.7, None, gain)
 
 
 def _of(served: Served | None, figure: str) -> float | None:

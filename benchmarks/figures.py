@@ -87,13 +87,13 @@ class Start:
 
 @dataclass(frozen=True)
 class Scaled:
-    """Workers, each on a core; `round` is 0 for the median. CPU is for a review."""
+    """As many workers as cores; `round` is 0 for the median of all and the least of `working`."""
 
     workers: int
     round: int
     per_second: float
-    cpu_us: float
-    busiest_us: float  # of the busiest process's CPU
+    cpu_us: float  # of all processes, a review
+    working: int  # workers that used at least half as much CPU as the busiest
 
 
 @dataclass(frozen=True)

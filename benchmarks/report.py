@@ -24,9 +24,9 @@ rate of 64 callers, by 5% of it, until the server no longer kept up; those calle
 Latencies count from when a request was due. Each figure is the median of the rounds, each of which looked for its own
 capacity."""
 _WORKERS = """\
-Batches of 64, 8 in flight: one worker on one core, and two on two. With two cores in all the client is on the second
-one, too, so the rates do not tell what two workers can do. The bound counts what a review costs the one worker, over
-what it costs the busier of the two."""
+Batches of 64, 8 in flight over 64 connections: one worker on one core, two on two. With two cores in all the client is
+on the second one, too, so the rates do not tell what two workers can do. The bound counts the CPU that a review takes
+with one worker, over that with two, times those that work: that used at least half as much as the busiest."""
 _PARTS = """\
 CPU microseconds a review, by thread; tokenizing is part of the event loop. Ours is what its histogram says, in time and
 not in CPU; the baseline's tokenizer is timed in the client's process."""

@@ -61,10 +61,8 @@ def under_load(records: Records) -> str:
 def scaling(records: Records) -> str:
     """By number of workers."""
     medians = [one for one in records.of(Scaled) if one.round == 0]
-    rows = (
-        (str(one.workers), f"{one.per_second:,.0f}", f"{one.cpu_us:.0f}", f"{one.busiest_us:.0f}") for one in medians
-    )
-    return table("workers | reviews a second | CPU us a review | of the busiest process", rows)
+    rows = ((str(one.workers), f"{one.per_second:,.0f}", f"{one.cpu_us:.0f}", str(one.working)) for one in medians)
+    return table("workers | reviews a second | CPU us a review | working", rows)
 
 
 def parts(records: Records) -> str:

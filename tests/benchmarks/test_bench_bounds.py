@@ -81,15 +81,16 @@ def test_only_medians_count_and_only_our_memory() -> None:
 
 def test_load_start_and_workers() -> None:
     load = UnderLoad(0.70, 1_000.0, 990.0, 900, 0, 3.0, 15.1, 0.1)
-    scaled = (Scaled(1, 0, 1_000.0, 900.0, 900.0), Scaled(2, 0, 1_699.0, 1_059.0, 530.0))
+    scaled = (Scaled(1, 0, 1_000.0, 900.0, 1), Scaled(2, 0, 1_699.0, 1_059.0, 2))
     found = judged(records_of(load, Start([0.9, 2.5, 1.9], 90.0), *scaled))
     assert found["open loop at 70% of capacity: p99 ms"] is False
     assert found["start to ready, s"] is True
     refusing = judged(records_of(replace(load, p99_ms=5.0, refused=1)))
     assert refusing["open loop at 70% of capacity: p99 ms"] is False
-    assert found["two workers: times one, by CPU of the busier"] is False
-    idle = records_of(Scaled(1, 0, 1_000.0, 180.0, 180.0), Scaled(2, 0, 1_000.0, 180.0, 180.0))
-    assert judged(idle)["two workers: times one, by CPU of the busier"] is False
+    assert found["two workers: times one, by CPU a review"] is False
+    working, idle = (records_of(scaled[0], Scaled(2, 0, 1_000.0, 900.0, count)) for count in (2, 1))
+    assert judged(working)["two workers: times one, by CPU a review"] is True
+    assert judged(idle)["two workers: times one, by CPU a review"] is False
 
 
 def test_the_table_shows_what_is_missed() -> None:
