@@ -23,7 +23,7 @@ PATIENCE = 300.0  # seconds
 async def outcomes(target: str, calls: int) -> Counter[str]:
     """How so many calls at once end, by status code; each has a connection of its own, so that all are read at once."""
 
-    async def call(number: int) -> str:
+    async def call() -> str:
         async with grpc.aio.insecure_channel(target, [("grpc.use_local_subchannel_pool", 1)]) as channel:
             stub: sentiment_pb2_grpc.SentimentServiceAsyncStub = sentiment_pb2_grpc.SentimentServiceStub(channel)
             try:
@@ -32,7 +32,7 @@ async def outcomes(target: str, calls: int) -> Counter[str]:
                 return error.code().name
             return grpc.StatusCode.OK.name
 
-    return Counter(await asyncio.gather(*map(call, range(calls))))
+    return Counter(await asyncio.gather(*(call() for _ in range(calls))))
 
 
 def rows(counts: list[int]) -> Iterator[str]:
