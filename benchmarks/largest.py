@@ -1,6 +1,8 @@
 """What a server's memory comes to when it is sent many of the largest messages that it takes at once.
 
-.venv/bin/python -m benchmarks.largest 1 24 48
+    .venv/bin/python -m benchmarks.largest 1 24 48
+
+Those for which there is no room are refused, but not before they are read.
 """
 
 import argparse

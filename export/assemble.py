@@ -82,8 +82,22 @@ def assemble(
     check_verified(checkpoint, graphs, verifications, test)
     if train.fingerprint() != checkpoint.train_sha256:
         raise VerificationError("--data holds other train reviews than were trained on; give it those, or train again")
-    models = {precision: path.read_bytes() for precision, path in graphs.items()}
-    manifest = Manifest(
+    manifest = _manifest(destination, checkpoint, verifications, train, test)
+    files = {
+        **{GRAPHS[precision]: path.read_bytes() for precision, path in graphs.items()},
+        VOCABULARY: _json_list(checkpoint.vocabulary),
+        **{GOLDEN[each.precision]: _json_list([asdict(answer) for answer in each.golden]) for each in verifications},
+        MODEL_CARD: model_card(manifest, checkpoint, verifications, card_tables).encode(),
+    }
+    return save_bundle(destination, manifest, files, replace)
+
+
+def _manifest(
+    destination: Path, checkpoint: Checkpoint, verifications: list[Verification], train: Reviews, test: Reviews
+) -> Manifest:
+    """All that a bundle says of itself, but for its files."""
+    quantized = any(verification.precision == "int8" for verification in verifications)
+    return Manifest(
         format_version=FORMAT_VERSION,
         name=destination.parent.name,
         version=destination.name,
@@ -95,26 +109,19 @@ def assemble(
         threshold=0.5,
         temperature=checkpoint.temperature,
         bias=checkpoint.bias,
-        variants=[_variant(verification, "int8" in models) for verification in verifications],
+        variants=[_variant(verification, quantized) for verification in verifications],
         profile=profile(train, checkpoint.build_tokenizer()),
         dataset=Dataset(
             name="Large Movie Review Dataset v1.0",
             url=ARCHIVE_URL,
             train_reviews=len(train),
-            train_sha256=train.fingerprint(),
+            train_sha256=checkpoint.train_sha256,
             test_reviews=len(test),
-            test_sha256=test.fingerprint(),
+            test_sha256=verifications[0].test_sha256,
         ),
         libraries={"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
         files={},
     )
-    files = {
-        **{GRAPHS[precision]: model for precision, model in models.items()},
-        VOCABULARY: _json_list(checkpoint.vocabulary),
-        **{GOLDEN[each.precision]: _json_list([asdict(answer) for answer in each.golden]) for each in verifications},
-        MODEL_CARD: model_card(manifest, checkpoint, verifications, card_tables).encode(),
-    }
-    return save_bundle(destination, manifest, files, replace)
 
 
 def _variant(verification: Verification, quantized: bool) -> Variant:

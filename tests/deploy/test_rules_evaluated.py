@@ -56,7 +56,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
         (folder / "prometheus.yml").write_text(config + TARGET.format(http_port=server.http_port))
         with running_prometheus(folder) as started:
             deadline = time.monotonic() + PATIENCE
-            while recorded_by(started) - set(started.get("label/__name__/values")):
+            while not (names := recorded_by(started)) or names - set(started.get("label/__name__/values")):
                 assert time.monotonic() < deadline, "not all is recorded"
                 client.classify("I loved it.")
                 time.sleep(0.1)
