@@ -92,7 +92,7 @@ def test_without_gensim_no_teachers_are_begun(
     command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("export.cli.find_spec", lambda name: None)
+    monkeypatch.setattr("export.steps.find_spec", lambda name: None)
     assert main([*command, "--data", str(tmp_path / "nothing")]) == 1
     assert "gensim, which is not installed: take Python 3.11 to 3.13" in capsys.readouterr().err
 

@@ -12,11 +12,12 @@ from scipy.special import expit
 from bundle.store import load_bundle
 from bundle.tokenizer import Tokenizer, TokenizerConfig, split
 from export.checkpoint import Checkpoint
-from export.cli import _parser, _recipe, main
+from export.cli import _parser, main
 from export.data import Reviews, load
 from export.examples import ReviewExamples
 from export.ngrams import ABSENT, Ngrams, fit_ngram_model, read_corpus, running_sum
 from export.soft_labels import STRIDE, SoftLabels, SoftLabelsError, places
+from export.steps import recipe_of
 from export.word_vectors import WordVectors, WordVectorsError
 from tests.export.reviews import as_parquet, rows
 
@@ -155,6 +156,6 @@ def test_the_student_learns_from_them_and_is_reported(
     assert "400 labelled and 400 unlabelled reviews" in card and "by 42,030 lines of our own writing" in card
     (again,) = re.findall(r'make train ARGS="([^"]*)"', " ".join(card.split()))
     arguments = _parser().parse_args(["all", *again.split()])
-    assert _recipe(arguments) == Checkpoint.load(Path("run/checkpoint.pt")).train
+    assert recipe_of(arguments) == Checkpoint.load(Path("run/checkpoint.pt")).train
     pictures = sorted(file.name for file in (tmp_path / "run/report").glob("*.png"))
     assert len(pictures) == 7 and all(f'src="{name}"' in page for name in pictures)
