@@ -1,5 +1,6 @@
 """What every test may use: the shipped bundle, asyncio in its debug mode, an engine that waits."""
 
+import signal
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,6 +11,11 @@ import pytest
 from bundle.store import Bundle, find_version, load_bundle
 from service.config import default_models
 from service.engine import Engine
+
+
+def pytest_configure() -> None:
+    """Let processes that tests start heed Ctrl-C, which whatever a script starts in the background ignores."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
